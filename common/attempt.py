@@ -1,0 +1,279 @@
+"""One claim's way from token to verdict: read, record, process, publish, record, move."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from common import board, workfiles
+from common.config import FilterRow, Settings
+from common.errors import Halt, Lost, Redo, Retry, StageError
+from common.ledger import Event, Ledger, attempts, last, redos
+from common.metrics import StageMetrics
+from common.stage import Book, Facts, Stage
+from common.token import NewerToken, Token, TokenError, parse
+
+# What an attempt comes to; "halted" and "left" put the token back where it was.
+DONE, DEFERRED, FAILED, LOST, HALTED, LEFT = "done", "deferred", "failed", "lost", "halted", "left"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# A token that somebody is just writing by hand gets this long to become whole, in seconds.
+_TORN_WAITS = (0.1, 0.3, 0.6)
+
+
+@dataclass
+class Desk:
+    """What all attempts of one worker share."""
+
+    settings: Settings
+    row: FilterRow
+    stage: Stage
+    ledger: Ledger
+    metrics: StageMetrics
+    log: logging.Logger
+    server_now: Callable[[], float]
+
+
+class Attempt:
+    """The work on one claim. `run` gives one of the outcomes above; the token is then out of this worker's hands."""
+
+    def __init__(self, desk: Desk, held: board.Claim) -> None:
+        self.desk = desk
+        self.held = held
+        self.halt: Halt | None = None
+        self.book = Book(held.barcode, Path(), "")
+        self.started = time.monotonic()
+        self._name = desk.row.name
+
+    def run(self) -> str:
+        """Work on the book and move its token."""
+        try:
+            token = self._read_token()
+            events = self.desk.ledger.read(self.held.barcode)
+            self.book = self._book(token, events)
+            return self._work(events)
+        except NewerToken as error:
+            self.desk.log.warning(str(error), extra={"barcode": self.held.barcode})
+            board.give_back(self.held)
+            return LEFT
+        except TokenError as error:
+            return self._fail(str(error), "Look at the token's file, mend or remove it, and seed the book again.")
+        except Lost:
+            return LOST
+
+    def hand_back(self) -> None:
+        """The worker must go: the token waits again and the attempt does not count."""
+        self._record("handed_back", reason="the worker was told to stop")
+        board.give_back(self.held)
+
+    def overrun(self, limit: float) -> None:
+        """The watchdog's verdict: the attempt has taken longer than `limit` seconds."""
+        reason = f"The attempt took longer than the time limit of {limit:g} seconds."
+        self._retry(Retry(reason, "Raise time_limit for this stage in the configuration if the book is just large."))
+
+    # --- reading ---
+
+    def _read_token(self) -> Token:
+        for wait in (*_TORN_WAITS, None):
+            try:
+                return parse(board.read(self.held), self.held.barcode)
+            except NewerToken:
+                raise
+            except FileNotFoundError:
+                raise Lost(f"The claim on {self.held.barcode} was taken back.") from None
+            except TokenError:
+                if wait is None:
+                    raise
+                time.sleep(wait)
+        raise AssertionError  # the last turn of the loop returns or raises
+
+    def _book(self, token: Token, events: list[Event]) -> Book:
+        common = self.desk.settings.global_
+        return Book(
+            barcode=token.barcode,
+            folder=Path(token.processing_bucket or common.processing_bucket) / token.barcode,
+            done_bucket=token.done_bucket or common.done_bucket,
+            attempt=attempts(events, self._name) + 1,
+            upstream=self.desk.settings.upstream(self._name),
+            events=events,
+            token=token.members,
+        )
+
+    # --- working ---
+
+    def _work(self, events: list[Event]) -> str:
+        if self.book.attempt > self.desk.row.attempts:
+            died = f"The worker died {self.book.attempt - 1} times over this book: killed, crashed or out of memory."
+            return self._fail(died, f"See logs/{self._name}.jsonl; give the stage more memory, then retry the book.")
+        self._record("attempt")
+        try:
+            facts = self._make(events)
+            # While the book is still ours: the next stage's worker may open a scratch folder of its own at any moment.
+            workfiles.drop_scratch(self.book.folder, self.held.id)
+            board.finish(self.held, self.desk.row.output_pipe)
+        except (Lost, board.OccupiedError) as error:
+            return self._let_go(error)
+        except Exception as error:  # noqa: BLE001 - whatever a stage raises must become a verdict, never the worker's end
+            return self._verdict(_as_verdict(error, self.desk.log, self.held.barcode))
+        self._after(facts)
+        return DONE
+
+    def _make(self, events: list[Event]) -> Facts:
+        target = self.book.folder / self._name
+        self._own()
+        # The scratch folder comes first: making it takes away that of a worker which lost this claim and wakes up late.
+        scratch = workfiles.open_scratch(self.book.folder, self.held.id)
+        if target.is_dir():
+            return self._adopt(events)
+        facts = _facts(self.desk.stage.process(self.book, scratch))
+        self._own()
+        if not workfiles.is_empty(scratch):
+            self._complete(scratch)
+        self._record_done(facts)
+        if not workfiles.is_empty(scratch):
+            workfiles.publish(scratch, target)
+        return facts
+
+    def _complete(self, scratch: Path) -> None:
+        stage = self.desk.stage
+        if not stage.replaces_input and self.book.upstream:
+            workfiles.carry_over(self.book.input, scratch)
+        workfiles.sync(scratch, contents=not stage.syncs_itself)
+
+    def _adopt(self, events: list[Event]) -> Facts:
+        """An earlier attempt published and died before it moved the token: its work stands."""
+        before = last(events, "done", stage=self._name)
+        facts = {**(before or {}).get("facts", {}), "adopted": True}
+        self._record_done(facts)
+        return facts
+
+    def _after(self, facts: Facts) -> None:
+        """The token has moved: what is left is tidying, and no longer this book's concern if it fails."""
+        seconds = time.monotonic() - self.started
+        self.desk.metrics.finished(seconds, int(facts.get("bytes_in", 0)), int(facts.get("bytes_out", 0)))
+        try:
+            self._tidy()
+            self.desk.stage.moved(self.book)
+        except Exception:
+            self.desk.log.exception("The book moved on; tidying up failed.", extra={"barcode": self.held.barcode})
+
+    def _tidy(self) -> None:
+        stage, folder = self.desk.stage, self.book.folder
+        if (folder / self._name).is_dir() and not stage.keeps_input:
+            used = next((name for name in self.book.upstream if (folder / name).is_dir()), None)
+            workfiles.remove(folder, [used] if used else [])
+
+    # --- verdicts ---
+
+    def _verdict(self, verdict: StageError) -> str:
+        try:
+            self._own()
+            workfiles.drop_scratch(self.book.folder, self.held.id)
+            match verdict:
+                case Halt():
+                    return self._halt(verdict)
+                case Redo():
+                    return self._redo(verdict)
+                case Retry():
+                    return self._retry(verdict)
+                case _:
+                    return self._fail(verdict.reason, verdict.cure)
+        except (Lost, board.OccupiedError) as error:
+            return self._let_go(error)
+
+    def _halt(self, halt: Halt) -> str:
+        self.halt = halt
+        self._record("halted", reason=halt.reason, cure=halt.cure)
+        board.give_back(self.held)
+        return HALTED
+
+    def _retry(self, retry: Retry) -> str:
+        number, limit = self.book.attempt, self.desk.row.attempts
+        if number >= limit:
+            return self._fail(f"{retry.reason} (attempt {number} of {limit})", retry.cure)
+        delay = retry.delay if retry.delay is not None else backoff(self.desk.row, number)
+        due = self.desk.server_now() + delay
+        until = datetime.fromtimestamp(due, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._record("deferred", reason=retry.reason, cure=retry.cure, until=until)
+        board.defer(self.held, due)
+        return DEFERRED
+
+    def _redo(self, redo: Redo) -> str:
+        upstream, settings = self.book.upstream, self.desk.settings
+        to = redo.to or (upstream[-1] if upstream else "")
+        if to not in upstream:
+            return self._fail(f"{redo.reason} No earlier stage can make it again.", redo.cure)
+        if not self._unfinished_redo(to):
+            if redos(self.book.events, self._name) >= self.desk.row.redos:
+                return self._fail(f"{redo.reason} It was made again from {to}, with the same end.", redo.cure)
+            self._record("redo", reason=redo.reason, cure=redo.cure, to=to)
+        workfiles.remove(self.book.folder, [self._name, *upstream[: upstream.index(to) + 1]])
+        board.send_back(self.held, settings.row(to).input_pipe)
+        return DEFERRED
+
+    def _unfinished_redo(self, to: str) -> bool:
+        """A redo was recorded, and its worker died before the token had moved: to be completed, not counted again."""
+        newest = last(self.book.events, "redo", "done", "retried")
+        return newest is not None and (newest["event"], newest.get("stage"), newest.get("to")) == (
+            "redo",
+            self._name,
+            to,
+        )
+
+    def _fail(self, reason: str, cure: str = "") -> str:
+        self._record("failed", reason=reason, cure=cure)
+        self.desk.log.warning(reason, extra={"barcode": self.held.barcode, "cure": cure})
+        board.fail(self.held)
+        return FAILED
+
+    def _let_go(self, error: Lost | board.OccupiedError) -> str:
+        if isinstance(error, board.OccupiedError):
+            return self._fail(f"{error} A book has one token: somebody copied one.", "Remove the copy, then retry.")
+        if board.holds(self.held):
+            return self._verdict(Retry("A worker that woke up late took this attempt's scratch folder away."))
+        workfiles.drop_scratch(self.book.folder, self.held.id)
+        self.desk.log.warning(str(error), extra={"barcode": self.held.barcode})
+        return LOST
+
+    # --- the ledger ---
+
+    def _own(self) -> None:
+        if not board.holds(self.held):
+            raise Lost(f"The claim on {self.held.barcode} was taken back; what was made of it is dropped.")
+
+    def _record(self, event: str, **members: object) -> None:
+        members = {key: value for key, value in members.items() if value != ""}
+        worker, number = self.held.worker, self.book.attempt
+        self.desk.ledger.append(self.held.barcode, event, stage=self._name, worker=worker, attempt=number, **members)
+
+    def _record_done(self, facts: Facts) -> None:
+        self._record("done", seconds=round(time.monotonic() - self.started, 3), facts=facts)
+
+
+def backoff(row: FilterRow, attempt: int) -> float:
+    """Seconds to wait after this attempt: exponential with full jitter, so that a crowd spreads out."""
+    return random.uniform(0, min(row.backoff_max, row.backoff * 2 ** min(attempt - 1, 60)))  # noqa: S311
+
+
+def _as_verdict(error: Exception, log: logging.Logger, barcode: str) -> StageError:
+    if isinstance(error, StageError):
+        return error
+    if isinstance(error, OSError) and error.errno in _FULL:
+        where = f" ({error.filename})" if error.filename else ""
+        return Halt(f"The disk cannot be written{where}: {error.strerror}.", "Make space; the stage goes on by itself.")
+    log.error("The stage raised an unexpected error.", exc_info=error, extra={"barcode": barcode})
+    reason = f"An unexpected error: {type(error).__name__}: {str(error)[:300]}"
+    return Retry(reason, "The traceback is in the stage's log.")
+
+
+def _facts(returned: object) -> dict[str, object]:
+    """What process() returned, as far as it can be written to the ledger."""
+    if not isinstance(returned, Mapping):
+        return {}
+    return dict(json.loads(json.dumps(dict(returned), default=str)))

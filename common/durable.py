@@ -1,0 +1,74 @@
+"""What makes a change survive a power cut: write, fsync, rename, fsync the folder. Also free space and devices.
+
+An fsync that fails is never repeated (the kernel may have dropped the pages and would report success): the error goes
+up, and the attempt is made again from its input.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def fsync_path(path: Path) -> None:
+    """Push a file's or a folder's content to the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def fsync_dir(path: Path) -> None:
+    """Push a folder's names to the disk."""
+    fsync_path(path)
+
+
+def fsync_tree(folder: Path) -> None:
+    """Push the names of a folder and of all folders in it to the disk; the files' content is their writer's matter."""
+    for root, _, _ in os.walk(folder, topdown=False):
+        fsync_dir(Path(root))
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file that must not exist yet, durably; its name is durable once its folder is synced."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(fd)
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Put a whole file in place at once: readers see the old one or the new one, never a part. Not for tokens."""
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        write_new(temp, data, mode)
+        temp.replace(path)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+    fsync_dir(path.parent)
+
+
+def make_dirs(path: Path) -> None:
+    """Make a folder and its parents, each name durable."""
+    if path.is_dir():
+        return
+    make_dirs(path.parent)
+    path.mkdir(exist_ok=True)
+    fsync_dir(path.parent)
+
+
+def existing_ancestor(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that an ordinary user can still write on the file system of `path`."""
+    figures = os.statvfs(existing_ancestor(path))
+    return figures.f_bavail * figures.f_frsize

@@ -1,0 +1,66 @@
+"""Every error this project raises on purpose.
+
+    PipelineError
+     ├── ConfigError      the configuration or the call is wrong: exit 2, every problem listed
+     ├── Lost             the claim was taken back by a reaper: let go, touch nothing
+     └── StageError       what a stage's process() may raise
+          ├── Retry       this book, later: deferred with backoff, counted as an attempt
+          ├── Redo        this book, from an earlier stage: its files are damaged and must be made again
+          ├── Reject      this book, never: straight to failed/, a person must look
+          └── Halt        not this book's fault: the whole stage waits, no attempt is burnt
+
+Reasons are sentences for a person; a cure says what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class PipelineError(Exception):
+    """The root of the tree above."""
+
+
+class ConfigError(PipelineError):
+    """The configuration or the command line is wrong; `problems` holds one sentence each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class Lost(PipelineError):  # noqa: N818 - a verdict, like the four below
+    """The claim this worker held is no longer its own."""
+
+
+class StageError(PipelineError):
+    """A stage's verdict on a book: a reason for a person, and what that person can do."""
+
+    def __init__(self, reason: str, cure: str = "") -> None:
+        self.reason = reason
+        self.cure = cure
+        super().__init__(reason)
+
+
+class Retry(StageError):  # noqa: N818
+    """Try this book again later; `delay` in seconds replaces the computed backoff (a server's Retry-After)."""
+
+    def __init__(self, reason: str, cure: str = "", *, delay: float | None = None) -> None:
+        super().__init__(reason, cure)
+        self.delay = delay
+
+
+class Redo(StageError):  # noqa: N818
+    """Make this book's files again from an earlier stage: `to` names it, by default the first of the line."""
+
+    def __init__(self, reason: str, cure: str = "", *, to: str | None = None) -> None:
+        super().__init__(reason, cure)
+        self.to = to
+
+
+class Reject(StageError):  # noqa: N818
+    """No further attempt can help this book."""
+
+
+class Halt(StageError):  # noqa: N818
+    """Nothing is wrong with this book: the stage itself cannot work until its cause is gone."""

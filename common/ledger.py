@@ -1,0 +1,156 @@
+"""The story of each book: one append-only file of JSON lines, `ledger/<last three of the barcode>/<barcode>.jsonl`.
+
+Every line has `time` (UTC, ISO 8601) and `event`; most have `stage`, `worker`, `attempt`, `reason`, `cure` or `facts`.
+Creating the file is how a book is registered, exactly once: its first line is in it from the first moment (a link of a
+finished file), and names the file whose rename makes the token (see board.seed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from common import __version__, durable
+from common.token import check_barcode
+
+Event = Mapping[str, Any]
+
+# After one of these, a stage counts its attempts anew.
+RESETS = frozenset({"done", "redo", "retried", "registered"})
+# An attempt that ended so was not the book's fault and is not counted.
+FORGIVEN = frozenset({"halted", "handed_back"})
+
+
+def now() -> str:
+    """The time as the ledger writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Ledger:
+    """All books' stories below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, barcode: str) -> Path:
+        """Where a book's story is kept."""
+        return self.folder / check_barcode(barcode)[-3:] / f"{barcode}.jsonl"
+
+    def append(self, barcode: str, event: str, **members: object) -> None:
+        """Add one line, durable when this returns. A line torn by a power cut before it is closed off first."""
+        path = self.path(barcode)
+        fd, created = _open_for_append(path)
+        try:
+            line = _line(event, members)
+            os.write(fd, line if _ends_clean(fd) else b"\n" + line)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if created:
+            durable.fsync_dir(path.parent)
+
+    def read(self, barcode: str) -> list[Event]:
+        """The events of a book, oldest first; lines that cannot be read are passed over."""
+        try:
+            data = self.path(barcode).read_bytes()
+        except FileNotFoundError:
+            return []
+        return list(_events(data))
+
+    def register(self, barcode: str, **members: object) -> bool:
+        """Begin a book's story; False when it has one already. Durable when this returns."""
+        path = self.path(barcode)
+        durable.make_dirs(path.parent)
+        temp = path.with_name(f".{barcode}.{secrets.token_hex(6)}")
+        durable.write_new(temp, _line("registered", members))
+        try:
+            os.link(temp, path)
+        except FileExistsError:
+            # A network file system may report failure of a link that it made.
+            return temp.stat().st_nlink > 1
+        finally:
+            temp.unlink()
+            durable.fsync_dir(path.parent)
+        return True
+
+    def barcodes(self) -> Iterator[str]:
+        """Every book with a story, streamed, in no order."""
+        with os.scandir(self.folder) as shards:
+            for shard in shards:
+                if shard.is_dir():
+                    yield from _shard(Path(shard.path))
+
+
+def attempts(events: Sequence[Event], stage: str) -> int:
+    """How many attempts of `stage` count against this book now."""
+    count = 0
+    for event in events:
+        kind, ours = event["event"], event.get("stage") == stage
+        if kind == "registered" or (kind in RESETS and (ours or event.get("stage") is None)):
+            count = 0
+        elif ours and kind == "attempt":
+            count += 1
+        elif ours and kind in FORGIVEN:
+            count = max(0, count - 1)
+    return count
+
+
+def redos(events: Sequence[Event], stage: str) -> int:
+    """How often `stage` has sent this book back, since a person last asked for a retry."""
+    count = 0
+    for event in events:
+        if event["event"] == "retried":
+            count = 0
+        elif event["event"] == "redo" and event.get("stage") == stage:
+            count += 1
+    return count
+
+
+def last(events: Sequence[Event], *kinds: str, stage: str | None = None) -> Event | None:
+    """The newest event of one of these kinds, of that stage if one is named."""
+    for event in reversed(events):
+        if event["event"] in kinds and stage in (None, event.get("stage")):
+            return event
+    return None
+
+
+def _line(event: str, members: Mapping[str, object]) -> bytes:
+    whole = {"time": now(), "event": event, **members, "version": __version__}
+    return json.dumps(whole, ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n"
+
+
+def _open_for_append(path: Path) -> tuple[int, bool]:
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags), False
+    except FileNotFoundError:
+        # A token that somebody put down by hand has no story yet.
+        durable.make_dirs(path.parent)
+        return os.open(path, flags | os.O_CREAT, 0o644), True
+
+
+def _ends_clean(fd: int) -> bool:
+    size = os.fstat(fd).st_size
+    return size == 0 or os.pread(fd, 1, size - 1) == b"\n"
+
+
+def _events(data: bytes) -> Iterator[Event]:
+    for line in data.split(b"\n"):
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            yield event
+
+
+def _shard(folder: Path) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".jsonl") and not entry.name.startswith("."):
+                yield entry.name.removesuffix(".jsonl")

@@ -1,0 +1,51 @@
+"""JSON lines to stdout and to `logs/<stage>.jsonl`: time, level, stage, worker, message and whatever `extra` adds."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+from common.ledger import now
+
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a record; what was given as `extra` becomes members of it."""
+
+    def __init__(self, **always: str) -> None:
+        super().__init__()
+        self.always = always
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
+        line: dict[str, object] = {"time": now(), "level": record.levelname.lower(), **self.always}
+        line["message"] = record.getMessage()
+        line |= {key: value for key, value in vars(record).items() if key not in _OWN}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def quiet() -> logging.Logger:
+    """The logger before its files are known: says nothing."""
+    logger = logging.getLogger("grin_pipeline")
+    logger.addHandler(logging.NullHandler())
+    return logger
+
+
+def setup(folder: Path, stage: str, worker: str, *, stdout: bool = True) -> logging.Logger:
+    """The logger of a process. Each line is one appending write, so that many workers can share the file."""
+    logger = logging.getLogger("grin_pipeline")
+    logger.handlers.clear()
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    handlers: list[logging.Handler] = [logging.FileHandler(folder / f"{stage}.jsonl", encoding="utf-8")]
+    if stdout:
+        handlers.append(logging.StreamHandler(sys.stdout))
+    for handler in handlers:
+        handler.setFormatter(JsonLines(stage=stage, worker=worker))
+        logger.addHandler(handler)
+    return logger

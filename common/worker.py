@@ -1,0 +1,256 @@
+"""The loop of one worker: claim, work, move, again; its heartbeat, its watchdog, its signals, its health.
+
+Order of an ending, after SIGTERM, Ctrl-C or the supervisor's death: claim nothing more; finish the book in hand; if
+that takes longer than `grace` seconds (or at a second signal) hand it back; only then stop the heartbeat and leave.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from common import board, durable
+from common.attempt import LEFT, LOST, Attempt, Desk
+from common.errors import ConfigError, Halt, Lost
+from common.feed import Feed
+from common.health import HealthServer
+from common.heartbeat import Heartbeat
+from common.ledger import last
+from common.reaper import Reaper
+
+# The watchdog looks this often, in seconds.
+_TICK = 0.2
+# A loop that has not turned for this long, in seconds, while it has no book in hand, hangs.
+_STUCK = 60.0
+_HALT_FIRST, _HALT_MOST = 1.0, 60.0
+# A token of a newer release is looked at again after this many seconds.
+_NEWER_AGAIN = 60.0
+
+
+class Worker:
+    """One process of a stage. `renew` makes the stage anew from the configuration, after a halt."""
+
+    def __init__(self, desk: Desk, name: str, renew: Callable[[], Desk]) -> None:
+        self.desk = desk
+        self.name = name
+        self.renew = renew
+        common = desk.settings.global_
+        self.root = common.pipeline_dir
+        self.feed = Feed(desk.row.input_pipe, name)
+        self.heartbeat = Heartbeat(self.root / "workers", name, stage=desk.row.name)
+        self.reaper = Reaper(self.root, [desk.row.input_pipe], common.reap_after)
+        self.current: Attempt | None = None
+        self.stopping_since: float | None = None
+        self._grace = common.grace
+        self._stranded: list[board.Claim] = []
+        self._halts = 0
+        self._turned = self._beaten = self._reaped = time.monotonic()
+        self._ended = threading.Event()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+
+    def run(self, host: str, port: int) -> None:
+        """Work until told to stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        server = HealthServer(host, port, self.desk.metrics.registry, {"/healthz": self.alive, "/readyz": self.ready})
+        self.heartbeat.announce(port=server.port, metrics=f"http://{host}:{server.port}/metrics")
+        self.heartbeat.beat()
+        self.desk.server_now = self.heartbeat.server_now
+        watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        watchdog.start()
+        self.desk.log.info("The worker is ready.", extra={"port": server.port})
+        try:
+            while self.stopping_since is None:
+                self._turn()
+        finally:
+            self._ended.set()
+            watchdog.join()
+            self.desk.stage.close()
+            server.close()
+            if self._return_stranded():
+                self.heartbeat.leave()
+            self.desk.log.info("The worker has stopped.")
+
+    # --- one turn ---
+
+    def _turn(self) -> None:
+        self._turned = time.monotonic()
+        self._reap()
+        if self._blocked():
+            return self._wait(self.desk.settings.global_.poll)
+        held = self.feed.next(self.heartbeat.server_now())
+        if held is None:
+            # Jitter, so that idle workers on many hosts do not ask the file server in step.
+            return self._wait(self.desk.settings.global_.poll * random.uniform(0.5, 1))  # noqa: S311
+        return self._attempt(held)
+
+    def _blocked(self) -> bool:
+        paused = (self.root / "paused" / self.desk.row.name).exists()
+        limited = not paused and self._limited()
+        self.desk.metrics.paused("operator", paused)
+        self.desk.metrics.wip_limited(limited)
+        return paused or limited or not self._return_stranded()
+
+    def _limited(self) -> bool:
+        row, common = self.desk.row, self.desk.settings.global_
+        if common.min_free and durable.free_bytes(common.processing_bucket) < common.min_free:
+            return True
+        onward = any(other.input_pipe == row.output_pipe for other in self.desk.settings.filters)
+        if not onward:
+            return False
+        if row.wip_limit and board.in_line(row.output_pipe, row.wip_limit) >= row.wip_limit:
+            return True
+        return bool(row.wip_bytes) and self._bytes_in_line() >= (row.wip_bytes or 0)
+
+    def _bytes_in_line(self) -> int:
+        """What the books in the output bucket hold on the disk, by what this stage's ledger lines say it made."""
+        total = 0
+        for state in (board.WAITING, board.WORKING, board.DEFERRED):
+            for barcode in board.barcodes(self.desk.row.output_pipe, state):
+                done = last(self.desk.ledger.read(barcode), "done", stage=self.desk.row.name)
+                total += int((done or {}).get("facts", {}).get("bytes_out", 0))
+        return total
+
+    def _attempt(self, held: board.Claim) -> None:
+        attempt = self.current = Attempt(self.desk, held)
+        try:
+            outcome = attempt.run()
+        except OSError as error:
+            # Not even the verdict could be written: the token stays claimed until it can be returned.
+            self._stranded.append(held)
+            cure = "Make space or mend the disk; the stage goes on by itself."
+            return self._halted(Halt(f"The board cannot be written: {error}.", cure))
+        except Lost:
+            outcome = LOST
+        finally:
+            self.current = None
+        if attempt.halt:
+            return self._halted(attempt.halt)
+        self._count(outcome, held)
+        return None
+
+    def _count(self, outcome: str, held: board.Claim) -> None:
+        if outcome == LEFT:
+            self.feed.skip(held.barcode, _NEWER_AGAIN)
+        else:
+            self.desk.metrics.outcome(outcome)
+        if self._halts:
+            self._halts = 0
+            self.desk.metrics.paused("halt", False)
+            self.heartbeat.announce(halted=None, cure=None)
+            self.desk.log.info("The cause of the halt is gone; the stage goes on.")
+
+    def _halted(self, halt: Halt) -> None:
+        if not self._halts:
+            self.desk.log.error(halt.reason, extra={"cure": halt.cure, "halted": True})
+        self.desk.metrics.paused("halt", True)
+        try:
+            self.heartbeat.announce(halted=halt.reason, cure=halt.cure)
+        except OSError as error:
+            self.desk.log.warning(f"The heartbeat file cannot be written: {error}")
+        self._wait(min(_HALT_MOST, _HALT_FIRST * 2**self._halts))
+        self._halts = min(self._halts + 1, 10)
+        self._renew()
+
+    def _renew(self) -> None:
+        """Read the configuration again: the cure may have been a change there."""
+        try:
+            fresh = self.renew()
+        except ConfigError as error:
+            self.desk.log.warning(f"The configuration cannot be read again, the old one holds: {error}")
+            return
+        self.desk.stage.close()
+        self.desk.settings, self.desk.row, self.desk.stage = fresh.settings, fresh.row, fresh.stage
+
+    def _return_stranded(self) -> bool:
+        """Give back the claims whose verdict could not be written; whether none is left."""
+        for held in list(self._stranded):
+            try:
+                board.give_back(held)
+            except Lost:
+                pass
+            except OSError:
+                continue
+            self._stranded.remove(held)
+        return not self._stranded
+
+    def _reap(self) -> None:
+        if time.monotonic() - self._reaped > self.desk.settings.global_.reap_after / 2:
+            self._reaped = time.monotonic()
+            self.reaper.turn(self.heartbeat.server_now())
+
+    # --- signals, waiting ---
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.stopping_since is not None:
+            self._grace = 0.0
+        self.stopping_since = self.stopping_since or time.monotonic()
+        os.write(self._wake_write, b"!")
+
+    def _wait(self, seconds: float) -> None:
+        """Sleep, but not through a signal."""
+        end = time.monotonic() + seconds
+        while self.stopping_since is None and (left := end - time.monotonic()) > 0:
+            self._turned = time.monotonic()
+            _select(self._wake_read, min(left, 1.0))
+
+    # --- the watchdog's thread ---
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_TICK):
+            if time.monotonic() - self._beaten >= self.desk.settings.global_.beat_every:
+                self._beat()
+            working = self.current
+            if working is not None:
+                self._judge(working)
+
+    def _beat(self) -> None:
+        self._beaten = time.monotonic()
+        try:
+            self.heartbeat.beat()
+        except OSError as error:
+            self.desk.log.warning(f"The heartbeat failed and will be tried again: {error}")
+
+    def _judge(self, working: Attempt) -> None:
+        limit = self.desk.row.time_limit
+        if self.stopping_since is not None and time.monotonic() - self.stopping_since > self._grace:
+            self._leave(working.hand_back, working, signal.SIGTERM)
+        elif limit is not None and time.monotonic() - working.started > limit:
+            self._leave(lambda: working.overrun(limit), working, signal.SIGKILL)
+
+    def _leave(self, last_act: Callable[[], None], working: Attempt, deadly: signal.Signals) -> None:
+        """Put the book where it belongs, then end this process and all that it started: nothing else stops them."""
+        try:
+            last_act()
+        except (Lost, OSError) as error:
+            self.desk.log.warning(f"The book is left to the reaper: {error}", extra={"barcode": working.held.barcode})
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpgrp(), deadly)
+        os._exit(0)
+
+    # --- health ---
+
+    def alive(self) -> tuple[bool, str]:
+        """The loop turns, or it has a book in hand that the watchdog watches."""
+        if self.current is not None:
+            return True, "working"
+        still = time.monotonic() - self._turned
+        return still < _STUCK, f"the loop turned {still:.0f} seconds ago"
+
+    def ready(self) -> tuple[bool, str]:
+        """The worker claims books."""
+        if self.stopping_since is not None:
+            return False, "stopping"
+        return (False, "halted") if self._halts else (True, "ready")
+
+
+def _select(fd: int, seconds: float) -> None:
+    if select.select([fd], [], [], seconds)[0]:
+        os.read(fd, 64)

@@ -1,0 +1,115 @@
+"""A book's files while it is worked on: `<processing_bucket>/<barcode>/<stage>/`, published by one rename.
+
+    <barcode>/.scratch/<claim>/    what an attempt is making; nobody else's business
+    <barcode>/<stage>/             what that stage made, whole and durable from the moment its name exists
+
+The next stage reads the nearest earlier stage's folder. A published folder is never replaced: whoever comes second
+(a worker that woke up late) finds its scratch gone or the name taken, and lets go.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from common import durable
+from common.errors import Lost
+
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+def open_scratch(folder: Path, claim_id: str) -> Path:
+    """A new empty scratch folder; those of earlier attempts, whose claims are gone, are removed."""
+    scratches = folder / ".scratch"
+    scratches.mkdir(parents=True, exist_ok=True)
+    for old in list(scratches.iterdir()):
+        _discard(old, scratches)
+    scratch = scratches / claim_id
+    scratch.mkdir()
+    return scratch
+
+
+def drop_scratch(folder: Path, claim_id: str) -> None:
+    """Remove this attempt's scratch folder, and the book's folder too if nothing is left in it."""
+    scratches = folder / ".scratch"
+    shutil.rmtree(scratches / claim_id, ignore_errors=True)
+    for empty in (scratches, folder):
+        try:
+            empty.rmdir()
+        except OSError:
+            return
+
+
+def carry_over(source: Path, scratch: Path) -> None:
+    """Hard-link into `scratch` what it lacks of `source`, so that a stage that adds one file passes on all others."""
+    for path in _files(source):
+        target = scratch / path.relative_to(source)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(path, target)
+
+
+def sync(scratch: Path, *, contents: bool) -> None:
+    """Make the names in a scratch folder durable, and with `contents` the files' bytes too."""
+    if contents:
+        for path in _files(scratch):
+            durable.fsync_path(path)
+    durable.fsync_tree(scratch)
+
+
+def publish(scratch: Path, target: Path) -> None:
+    """Give the scratch folder its public name. Lost when it was taken away; an earlier publication stays as it is."""
+    try:
+        scratch.rename(target)
+    except FileNotFoundError:
+        raise Lost(f"{scratch} was taken away, so this attempt is over.") from None
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            raise
+        shutil.rmtree(scratch, ignore_errors=True)
+    durable.fsync_dir(target.parent)
+    durable.fsync_dir(target.parent.parent)
+
+
+def remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove published folders: first the names, at once, then what was in them."""
+    if folder.is_dir():
+        (folder / ".scratch").mkdir(exist_ok=True)
+    for name in names:
+        if _discard(folder / name, folder / ".scratch"):
+            durable.fsync_dir(folder)
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether there is nothing in a folder."""
+    with os.scandir(folder) as entries:
+        return next(entries, None) is None
+
+
+def _discard(path: Path, scratches: Path) -> bool:
+    """Take the name away at once, then what was in it: nobody may publish or find half a folder."""
+    gone = scratches / f"gone-{secrets.token_hex(6)}"
+    try:
+        path.rename(gone)
+    except FileNotFoundError:
+        return False
+    shutil.rmtree(gone, ignore_errors=True)
+    return True
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for root, _, names in os.walk(folder):
+        yield from (Path(root, name) for name in names)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        # Some network file systems have no hard links.
+        shutil.copyfile(source, target)
+        durable.fsync_path(target)

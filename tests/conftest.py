@@ -1,0 +1,53 @@
+"""What all tests share: boards in tmp_path, and one loud line where no container engine answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common import board
+from common.ledger import Ledger
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A prepared board with two buckets, `01_in` and `02_out`."""
+    folder = tmp_path / "pipeline"
+    board.prepare(folder, [folder / "01_in", folder / "02_out"])
+    return folder
+
+
+@pytest.fixture
+def ledger(root: Path) -> Ledger:
+    """That board's ledger."""
+    return Ledger(root / "ledger")
+
+
+def engine_answers() -> bool:
+    """Whether a container engine can be reached."""
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """For tests that need a container engine: skips without one, fails where REQUIRE_ENGINE is set."""
+    if engine_answers():
+        return
+    if os.environ.get("REQUIRE_ENGINE"):
+        pytest.fail("REQUIRE_ENGINE is set, but no container engine answers.")
+    pytest.skip("NO CONTAINER ENGINE ANSWERS: the container tests did not run.")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No GRIN_PIPELINE_ variable of the person who runs the tests may reach them."""
+    for name in [name for name in os.environ if name.startswith("GRIN_PIPELINE_")]:
+        monkeypatch.delenv(name)
+    yield
