@@ -1,0 +1,247 @@
+"""The `grin-pipeline` command. Exit codes: 0 fine, 1 books failed, 2 usage or configuration, 3 the board is unhealthy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from common import __version__, config
+from common import run as stage_run
+from common.config import Settings
+from common.errors import ConfigError, StageError
+from common.token import TokenError, check_barcode
+from services.orchestrator import demo, render, seeding, up
+from services.orchestrator.progress import Progress
+from services.orchestrator.seeding import Tally, Wish
+from services.orchestrator.view import View
+
+_EPILOG = "Exit codes: 0 fine, 1 books failed, 2 usage or configuration, 3 the board is unhealthy."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.call(arguments)
+    except ConfigError as error:
+        _complain(*error.problems)
+        return 2
+    except StageError as error:
+        _complain(error.reason, error.cure)
+        return 3
+    except BrokenPipeError:
+        # Whoever read the list has seen enough; nothing must be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config, classes=None if arguments.no_stages else "all")
+    if not arguments.no_stages:
+        up.check_stages(settings)
+    orders = up.Orders(_wish(arguments), arguments.until_drained, arguments.no_stages, arguments.patience)
+    progress = Progress(_console())
+    try:
+        return up.Up(settings, orders, config.secret_variables(os.environ), progress).run()
+    finally:
+        progress.close()
+
+
+def _stage(arguments: argparse.Namespace) -> int:
+    return stage_run.run(arguments.name, arguments)
+
+
+def _seed(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config, classes=None)
+    bucket = seeding.bucket_for(settings, arguments.at)
+    would = "would be " if arguments.dry_run else ""
+
+    def report(tally: Tally) -> None:
+        _console().print(
+            f"{tally.new} {would}seeded in {bucket.name}, {tally.known} were known already.", highlight=False
+        )
+
+    with seeding.Source(settings, _wish(arguments)) as barcodes:
+        if not arguments.dry_run:
+            up.prepare(settings)
+        report(seeding.seed(settings, barcodes, bucket, report, dry_run=arguments.dry_run))
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    facts = _view(arguments).status()
+    if arguments.json:
+        _print_json(facts)
+    else:
+        _console().print(render.status(facts))
+    return 0
+
+
+def _ls(arguments: argparse.Namespace) -> int:
+    view = _view(arguments)
+    if arguments.bucket is not None:
+        seeding.bucket_for(view.settings, arguments.bucket)
+    rows = view.rows(arguments.bucket)
+    if arguments.json:
+        for row in rows:
+            _print_json(row.as_dict())
+    elif render.ls(rows, _console()) == 0:
+        print("No token is on its way.", file=sys.stderr)
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    try:
+        check_barcode(arguments.barcode)
+    except TokenError as error:
+        raise ConfigError([str(error)]) from None
+    places, events = _view(arguments).story(arguments.barcode)
+    if not places and not events:
+        _complain(f"Nothing is known of {arguments.barcode}: it was never seeded on this board.")
+        return 1
+    if arguments.json:
+        where = [{"bucket": p.bucket.name, "state": p.state, "worker": p.worker} for p in places]
+        _print_json({"barcode": arguments.barcode, "places": where, "events": events})
+    else:
+        _console().print(render.story(arguments.barcode, places, events), soft_wrap=True)
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    return demo.run(arguments.folder, arguments.books, arguments.poisoned, arguments.seed, _console())
+
+
+# --- the pieces they share ------------------------------------------------------------------------------------------
+
+
+def _view(arguments: argparse.Namespace) -> View:
+    settings: Settings = config.load(arguments.config, classes=None)
+    root = settings.global_.pipeline_dir
+    if not root.is_dir():
+        raise ConfigError([f"There is no board at {root} yet; `grin-pipeline up` makes it."])
+    return View(settings)
+
+
+def _wish(arguments: argparse.Namespace) -> Wish:
+    return Wish(tuple(arguments.barcode), arguments.source, arguments.sample, arguments.limit, arguments.at)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    # In a pipe a table is for grep and for logs: as wide as it needs to be.
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+def _print_json(facts: object) -> None:
+    print(json.dumps(facts, ensure_ascii=False, default=str))
+
+
+def _complain(*sentences: str) -> None:
+    for sentence in filter(None, sentences):
+        print(sentence, file=sys.stderr)
+
+
+# --- the parser -----------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="grin-pipeline", description="Brings a library's digitised books home from Google.", epilog=_EPILOG
+    )
+    parser.add_argument("--version", action="version", version=f"grin-pipeline {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_up(commands)
+    _add_readers(commands)
+    one = _command(commands, "stage", _stage, "run one stage in the foreground", "grin-pipeline stage decryptor")
+    one.add_argument("name", help="the stage's name in the configuration")
+    stage_run.add_arguments(one)
+    seed = _command(commands, "seed", _seed, "put new books on the board", "grin-pipeline seed --from barcodes.txt")
+    _add_wish(seed)
+    seed.add_argument("--dry-run", action="store_true", help="only say what would be seeded")
+    trial = commands.add_parser("demo", help="simulator, books and a whole run, in one command")
+    trial.add_argument("--folder", type=Path, default=Path("demo"), help="everything happens in here (default: demo)")
+    trial.add_argument("--books", type=_count, default=20, help="how many (default: 20)")
+    trial.add_argument("--poisoned", type=_count_or_none, default=3, help="how many of them are bad (default: 3)")
+    trial.add_argument("--seed", type=int, default=1, help="other books for another number (default: 1)")
+    trial.set_defaults(call=_demo)
+    return parser
+
+
+def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    everything = _command(
+        commands,
+        "up",
+        _up,
+        "prepare, seed, run and supervise all stages",
+        "grin-pipeline up --until-drained --sample 20",
+    )
+    everything.add_argument("--until-drained", action="store_true", help="end when no book is on its way any more")
+    everything.add_argument("--no-stages", action="store_true", help="only seed, reap and show; stages run elsewhere")
+    everything.add_argument(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="with --until-drained: end with code 3 when everything has been halted for so long (default: 60)",
+    )
+    _add_wish(everything)
+
+
+def _add_readers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    status = _command(commands, "status", _status, "the board as a table", "grin-pipeline status --json | jq .done")
+    ls = _command(commands, "ls", _ls, "a line a token: where, since when, why", "grin-pipeline ls 02_decrypted")
+    ls.add_argument("bucket", nargs="?", help="a bucket's name; without it, every bucket but the last")
+    show = _command(commands, "show", _show, "one book's whole story", "grin-pipeline show 32101081977728")
+    show.add_argument("barcode")
+    for command in (status, ls, show):
+        command.add_argument("--json", action="store_true", help="one JSON object, or one a line for a list")
+
+
+def _add_wish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--barcode", action="append", default=[], metavar="B", help="this book; may be repeated")
+    parser.add_argument(
+        "--from",
+        "--barcodes-file",
+        dest="source",
+        metavar="SOURCE",
+        help="converted, available, all_books, a file, or -",
+    )
+    parser.add_argument("--sample", type=_count, metavar="N", help="N of them, always the same N")
+    parser.add_argument("--limit", type=_count, metavar="N", help="the first N of them")
+    parser.add_argument("--at", metavar="BUCKET", help="seed into this bucket instead of the first")
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, call: object, what: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=what, description=what.capitalize() + ".", epilog=f"Example: {example}")
+    parser.add_argument("--config", type=Path, help="the configuration (default: $GRIN_PIPELINE_CONFIG, ./config.yaml)")
+    parser.set_defaults(call=call)
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _count_or_none(text: str) -> int:
+    return 0 if text == "0" else _count(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""What `up` says while it runs: a live table on a terminal, a plain line now and then in a pipe."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from services.orchestrator import render
+from services.orchestrator.seeding import Tally
+from services.orchestrator.view import View
+
+# In a pipe a line is printed when something has changed, and no more often than this, in seconds.
+_LINE_EVERY = 2.0
+
+
+class Progress:
+    """Speaks to the person in front of `up`."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._printed = 0.0
+        self._line = ""
+        self._halts: dict[str, str] = {}
+        if self._live:
+            self._live.start()
+
+    def say(self, sentence: str) -> None:
+        """One sentence, above the table."""
+        stamp = time.strftime("%H:%M:%S")
+        self.console.print(f"{stamp}  {sentence}", markup=False, highlight=False, soft_wrap=True)
+
+    def seeding(self, tally: Tally) -> None:
+        """How a seeding goes."""
+        self.say(f"Seeded {tally.new} new books; {tally.known} were known already.")
+
+    def handler(self) -> logging.Handler:
+        """Makes the orchestrator's own warnings visible here."""
+        return _Teller(self)
+
+    def show(self, facts: dict[str, Any]) -> None:
+        """The board as it is now."""
+        self._tell_halts(facts)
+        if self._live:
+            self._live.update(render.status(facts))
+            return
+        line = f"{facts['done']} done, {facts['left']} on their way, {facts['failed']} failed | {_depths(facts)}"
+        if line != self._line and time.monotonic() - self._printed >= _LINE_EVERY:
+            self._line, self._printed = line, time.monotonic()
+            self.say(line)
+
+    def end(self, view: View) -> None:
+        """The board once more, and each failed book with its reason."""
+        if self._live:
+            self._live.stop()
+        self.console.print(render.status(view.status()))
+        failed = [row for row in view.rows() if row.state == "failed"]
+        if failed:
+            self.console.print(f"{len(failed)} failed:", markup=False)
+        for line in render.failures(failed):
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Give the terminal back, however the run ends."""
+        if self._live:
+            self._live.stop()
+
+    def _tell_halts(self, facts: dict[str, Any]) -> None:
+        """A halt is said once when it begins and once when it ends."""
+        now = {
+            stage["name"]: f"{stage['halted']} {stage['cure'] or ''}".strip()
+            for stage in facts["stages"]
+            if stage["halted"]
+        }
+        for name, sentence in now.items():
+            if self._halts.get(name) != sentence:
+                self.say(f"{name} has halted: {sentence}")
+        for name in self._halts.keys() - now.keys():
+            self.say(f"{name} goes on.")
+        self._halts = now
+
+
+class _Teller(logging.Handler):
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(logging.WARNING)
+        self.progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.progress.say(record.getMessage())
+
+
+def _depths(facts: dict[str, Any]) -> str:
+    parts = []
+    for bucket in facts["buckets"]:
+        states = [f"{bucket[state]} {state}" for state in ("working", "deferred", "failed", "held") if bucket[state]]
+        parts.append(f"{bucket['name']} {bucket['waiting']}" + (f" ({', '.join(states)})" if states else ""))
+    return " | ".join(parts)

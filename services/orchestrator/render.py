@@ -1,0 +1,115 @@
+"""What a person reads: tables on a terminal, plain lines in a pipe. Colours respect NO_COLOR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from common import board
+from common.ledger import Event
+from services.orchestrator.view import Row
+
+_COLOURS = {"working": "cyan", "deferred": "yellow", "failed": "red", "held": "magenta"}
+
+
+def span(seconds: float | None) -> str:
+    """A length of time as a person says it: 42 s, 7 min, 3.5 h, 12 d."""
+    if seconds is None:
+        return "unknown"
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(count: float) -> str:
+    """Bytes as a person says them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def status(facts: dict[str, Any]) -> RenderableType:
+    """The board as a table, then what a person must know."""
+    table = Table(title=f"Board {facts['board']}", title_justify="left", caption_justify="left")
+    table.add_column("bucket")
+    for state in board.STATES:
+        table.add_column(state, justify="right", style=_COLOURS.get(state, ""))
+    table.add_column("oldest", justify="right")
+    table.add_column("next stage")
+    stages = {stage["input"]: stage for stage in facts["stages"]}
+    for bucket in facts["buckets"]:
+        figures = [str(bucket[state] or "·") for state in board.STATES]
+        oldest = "" if bucket["oldest_seconds"] is None else span(bucket["oldest_seconds"])
+        table.add_row(bucket["name"], *figures, oldest, _stage(stages.get(bucket["name"])))
+    return Group(table, *(Text(line) for line in notes(facts)))
+
+
+def notes(facts: dict[str, Any]) -> list[str]:
+    """Sentences below the table: progress, halts, failures."""
+    rate = facts["books_per_hour"]
+    speed = f"{rate:g} books an hour, about {span(facts['eta_seconds'])} to go" if rate else "throughput unknown"
+    lines = [f"{facts['done']} done, {facts['left']} on their way, {facts['failed']} failed; {speed}."]
+    for stage in facts["stages"]:
+        if stage["halted"]:
+            lines.append(f"{stage['name']} has halted: {stage['halted']} {stage['cure'] or ''}".rstrip())
+        if stage["paused"]:
+            lines.append(f"{stage['name']} is paused; `grin-pipeline resume {stage['name']}` lets it go on.")
+    if facts["failed"]:
+        lines.append("`grin-pipeline ls` says why each failed one failed; `grin-pipeline show BARCODE` tells all.")
+    return lines
+
+
+def _stage(stage: dict[str, Any] | None) -> str:
+    if stage is None:
+        return ""
+    count = len(stage["workers"])
+    ports = ", ".join(f":{worker['port']}" for worker in stage["workers"] if worker["port"])
+    at = f", metrics {ports}" if ports else ""
+    state = "halted" if stage["halted"] else "paused" if stage["paused"] else f"{count} worker{'s' * (count != 1)}"
+    return f"{stage['name']} ({state}{at})"
+
+
+def ls(rows: Iterable[Row], console: Console) -> int:
+    """A line a token, streamed; how many there were."""
+    count = 0
+    for row in rows:
+        tries = f"{row.attempts} attempt{'s' * (row.attempts != 1)}" if row.attempts else ""
+        parts = [f"{row.bucket:<16}", f"{row.state:<8}", f"{row.barcode:<20}", row.since, tries, row.worker or ""]
+        why = f"{row.reason} {row.cure}".strip()
+        console.print(Text("  ".join(part for part in (*parts, why) if part), style=_COLOURS.get(row.state, "")))
+        count += 1
+    return count
+
+
+def story(barcode: str, places: Sequence[board.Place], events: Sequence[Event]) -> RenderableType:
+    """One book's whole story."""
+    where = [f"{place.bucket.name}, {place.state}" + (f" ({place.worker})" if place.worker else "") for place in places]
+    lines = [Text(f"{barcode} is in {' and '.join(where) or 'no bucket at this moment'}.", style="bold")]
+    return Group(*lines, *(_event(event) for event in events))
+
+
+def _event(event: Event) -> RenderableType:
+    number = f" {event['attempt']}" if event.get("attempt") and event["event"] == "attempt" else ""
+    head = f"{event.get('time', '')}  {event.get('stage', ''):<12} {event['event']}{number}"
+    rest = [f"{event['seconds']} s"] if "seconds" in event else []
+    rest += [str(event[key]) for key in ("bucket", "to", "until", "reason", "cure", "worker") if event.get(key)]
+    facts = event.get("facts") or {}
+    rest += [f"{key}={value}" for key, value in facts.items() if isinstance(value, str | int | float)]
+    return Text(f"{head}  {'  '.join(rest)}", style=_COLOURS.get(event["event"], ""))
+
+
+def failures(rows: Iterable[Row]) -> list[str]:
+    """Each failed book: where, why, and what to do."""
+    lines = []
+    for row in rows:
+        lines.append(f"  {row.barcode}  in {row.bucket}: {row.reason}")
+        if row.cure:
+            lines.append(f"      What to do: {row.cure}")
+    return lines

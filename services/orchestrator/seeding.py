@@ -1,0 +1,150 @@
+"""Where new books come from: GRIN's lists, a file, standard input, the command line; and how they get on the board."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from common.grin.client import GrinClient
+
+from common import board
+from common.config import Settings
+from common.errors import ConfigError
+from common.heartbeat import worker_name
+from common.ledger import Ledger
+from common.token import is_barcode
+
+GRIN_LISTS = ("converted", "available", "all_books")
+# So many bad lines are shown; the rest is counted.
+_SHOWN = 20
+_REPORT_EVERY = 10_000
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be seeded. Barcodes on the command line come before a source; a source before the configuration."""
+
+    barcodes: tuple[str, ...] = ()
+    source: str | None = None
+    sample: int | None = None
+    limit: int | None = None
+    at: str | None = None
+
+    @property
+    def explicit(self) -> bool:
+        """Somebody asked for these books by name or number, however full the first bucket is."""
+        return bool(self.barcodes or self.source or self.sample is not None)
+
+    def source_of(self, settings: Settings) -> str | None:
+        """The name of a GRIN list or a file, or None: nothing but the barcodes that were named."""
+        if self.barcodes or self.source:
+            return self.source
+        seed = settings.seed
+        named = seed.from_ or (str(seed.barcodes_file) if seed.barcodes_file else None)
+        downloads = any(row.class_.rpartition(".")[2].endswith("Downloader") for row in settings.heads())
+        return named or ("converted" if downloads else None)
+
+
+@dataclass
+class Tally:
+    """How a seeding went."""
+
+    new: int = 0
+    known: int = 0
+
+
+def bucket_for(settings: Settings, at: str | None) -> Path:
+    """The bucket that new tokens go to: the first of the line, or the one that is named."""
+    if at is None:
+        return settings.heads()[0].input_pipe
+    for path in settings.bucket_paths():
+        if path.name == at:
+            return path
+    raise ConfigError([f"There is no bucket {at!r}; there are {', '.join(settings.buckets())}."])
+
+
+def check(barcodes: Iterable[tuple[str, str]]) -> None:
+    """Refuse barcodes that are none, all at once; pairs of where it stood and what stood there."""
+    bad = [f"{where}: {text[:80]!a} is no barcode." for where, text in barcodes if not is_barcode(text)]
+    if bad:
+        more = [f"… and {len(bad) - _SHOWN} more."] if len(bad) > _SHOWN else []
+        rule = "A barcode is 1 to 64 of letters, digits and - _ . $, not starting with a dot. Nothing was seeded."
+        raise ConfigError([*bad[:_SHOWN], *more, rule])
+
+
+class Source:
+    """Opens a wish's barcodes; a file is checked whole before the first is used. Used as a context manager."""
+
+    def __init__(self, settings: Settings, wish: Wish) -> None:
+        self.settings = settings
+        self.wish = wish
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Iterator[str]:
+        check((f"--barcode {text}", text) for text in self.wish.barcodes)
+        source = self.wish.source_of(self.settings)
+        found: Iterator[str] = iter(self.wish.barcodes)
+        if source is not None and source in GRIN_LISTS:
+            client = self._stack.enter_context(GrinClient(self.settings))
+            found = client.barcodes(source)
+        elif source is not None:
+            found = self._from_file(source)
+        sample = self.wish.sample if self.wish.sample is not None else self.settings.seed.sample
+        limit = self.wish.limit if self.wish.limit is not None else self.settings.seed.limit
+        return islice(found if sample is None else sampled(found, sample), limit)
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _from_file(self, name: str) -> Iterator[str]:
+        path = Path(name)
+        if name == "-":
+            spool = self._stack.enter_context(tempfile.NamedTemporaryFile("w+", suffix=".barcodes"))
+            spool.writelines(sys.stdin)
+            spool.flush()
+            path = Path(spool.name)
+        shown = "standard input" if name == "-" else name
+        try:
+            check((f"{shown}:{number}", text) for number, text in _lines(path))
+        except OSError as error:
+            raise ConfigError([f"The list of barcodes {shown} cannot be read: {error.strerror}."]) from None
+        return (text for _, text in _lines(path))
+
+
+def sampled(barcodes: Iterable[str], size: int) -> Iterator[str]:
+    """A sample that is the same whenever it is drawn from the same list, so that a second run adds no other books."""
+    return iter(heapq.nsmallest(size, barcodes, key=lambda barcode: hashlib.sha256(barcode.encode()).digest()))
+
+
+def seed(
+    settings: Settings, barcodes: Iterable[str], bucket: Path, report: Callable[[Tally], None], *, dry_run: bool = False
+) -> Tally:
+    """Put books on the board, streamed. Known ones are passed over; `report` is told now and then."""
+    common = settings.global_
+    ledger = Ledger(common.pipeline_dir / "ledger")
+    seeder = board.Seeder(common.pipeline_dir, ledger, worker_name("seeder"))
+    tally = Tally()
+    for barcode in barcodes:
+        if dry_run:
+            new = not ledger.path(barcode).exists()
+        else:
+            new = seeder.seed(barcode, bucket, str(common.processing_bucket), common.done_bucket)
+        tally.new, tally.known = tally.new + new, tally.known + (not new)
+        if (tally.new + tally.known) % _REPORT_EVERY == 0:
+            report(tally)
+    return tally
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            text = line.strip()
+            if text and not text.startswith("#"):
+                yield number, text

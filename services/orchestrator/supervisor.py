@@ -1,0 +1,140 @@
+"""Runs all stages as processes on this machine: starts them, restarts those that die, drains them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.config import FilterRow, Settings
+from common.heartbeat import worker_name
+from common.reaper import Reaper
+
+# A worker that dies is started again after this many seconds, doubling up to the second figure.
+_AGAIN, _AGAIN_MOST = 0.2, 30.0
+# One that has lived for so long, in seconds, starts with a clean slate.
+_SETTLED = 20.0
+
+
+@dataclass
+class Slot:
+    """A place for one worker: whoever is in it now, and how its predecessors fared."""
+
+    row: FilterRow
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    worker: str = ""
+    deaths: int = 0
+    started: float = 0.0
+    start_at: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """The slots of all stages. `turn` is called every now and then; nothing here blocks."""
+
+    def __init__(self, settings: Settings, secrets: dict[str, str], reaper: Reaper, log: logging.Logger) -> None:
+        self.settings = settings
+        self.secrets = secrets
+        self.reaper = reaper
+        self.log = log
+        ports = free_ports(settings.board.metrics_port)
+        self.slots = [Slot(row, next(ports)) for row in settings.filters for _ in range(row.workers)]
+        self.stopping = False
+
+    def turn(self) -> None:
+        """Start what is due, notice what has died."""
+        for slot in self.slots:
+            if slot.process is not None and slot.process.poll() is not None:
+                self._buried(slot, slot.process.returncode)
+            if slot.process is None and not self.stopping and time.monotonic() >= slot.start_at:
+                self._start(slot)
+
+    def stop(self) -> None:
+        """Ask every worker to drain; asked again, to hand its book back at once."""
+        self.stopping = True
+        for slot in self.slots:
+            if slot.process is not None and slot.process.poll() is None:
+                slot.process.send_signal(signal.SIGTERM)
+
+    def running(self) -> int:
+        """How many workers are alive."""
+        return sum(slot.process is not None and slot.process.poll() is None for slot in self.slots)
+
+    def kill(self) -> None:
+        """End what is left; claims are returned."""
+        for slot in self.slots:
+            if slot.process is not None and slot.process.poll() is None:
+                slot.process.kill()
+                slot.process.wait()
+        self.turn()
+
+    def _start(self, slot: Slot) -> None:
+        slot.worker = worker_name(slot.row.name)
+        errors = self.settings.global_.pipeline_dir / "logs" / f"{slot.row.name}.stderr"
+        with errors.open("ab") as stderr:
+            slot.process = subprocess.Popen(
+                self._command(slot),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env={key: value for key, value in os.environ.items() if key not in self.secrets},
+                start_new_session=True,
+            )
+        slot.started = time.monotonic()
+        self._hand_secrets(slot.process)
+
+    def _command(self, slot: Slot) -> list[str]:
+        # -P: a folder called "common" where the user happens to be must not stand in for ours.
+        module = [sys.executable, "-P", "-m", "common.run", slot.row.name, "--supervised", "--worker", slot.worker]
+        return [*module, "--config", str(self.settings.path), "--metrics", f"127.0.0.1:{slot.port}"]
+
+    def _hand_secrets(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(self.secrets).encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            self.log.warning("A worker died before it had read anything.")
+
+    def _buried(self, slot: Slot, code: int) -> None:
+        if slot.process is not None and slot.process.stdin is not None:
+            slot.process.stdin.close()
+        slot.process = None
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        returned = self.reaper.reap_worker(slot.worker, f"worker {slot.worker} {how}")
+        if self.stopping:
+            return
+        slot.deaths = 0 if time.monotonic() - slot.started > _SETTLED else slot.deaths + 1
+        wait = min(_AGAIN_MOST, _AGAIN * 2 ** min(slot.deaths, 10))
+        slot.start_at = time.monotonic() + wait
+        said = _last_words(self.settings.global_.pipeline_dir / "logs" / f"{slot.row.name}.stderr") if code > 0 else ""
+        now = f"{returned} of its books wait again, the next worker starts in {wait:g} s"
+        self.log.warning(f"A worker of {slot.row.name} {how}; {now}.{said}")
+
+
+def free_ports(first: int) -> Iterator[int]:
+    """Ports on the loopback that nobody listens on, from `first` upwards."""
+    return (port for port in range(first, 65536) if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _last_words(path: Path) -> str:
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return f" It said: {lines[-1]}" if lines else ""

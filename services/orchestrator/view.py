@@ -1,0 +1,189 @@
+"""What is on the board, read from the board alone: counts, workers, throughput, one book's story. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from common import board
+from common.config import Settings
+from common.heartbeat import Seen, seen
+from common.ledger import Event, Ledger, attempts, last
+
+# Throughput is what arrived in the last bucket within this many seconds.
+WINDOW = 900.0
+# Ages are read token by token; with more tokens than this in one state they are left unknown rather than slow.
+_MANY = 50_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One token for `ls`: where, since when, attempts, and why it waits."""
+
+    bucket: str
+    state: str
+    barcode: str
+    since: str
+    attempts: int
+    reason: str
+    cure: str
+    worker: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The members of the JSON line."""
+        return vars(self)
+
+
+class View:
+    """Reads one board, as the configuration describes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.root = settings.global_.pipeline_dir
+        self.ledger = Ledger(self.root / "ledger")
+        self.paths = {path.name: path for path in settings.bucket_paths()}
+        inputs = {row.input_pipe for row in settings.filters}
+        self.last = [path for path in self.paths.values() if path not in inputs]
+
+    def counts(self) -> list[dict[str, Any]]:
+        """A dict a bucket, in the order of the line: `name` and the number of tokens in each state."""
+        return [
+            {"name": name} | {state: board.count(path, state) for state in board.STATES}
+            for name, path in self.paths.items()
+        ]
+
+    def status(self) -> dict[str, Any]:
+        """Everything that `status --json` shows."""
+        buckets = self.counts()
+        for bucket in buckets:
+            bucket["oldest_seconds"] = self.oldest(self.paths[bucket["name"]])
+        done = self.done(buckets)
+        rate = self.per_hour()
+        left = self.left(buckets)
+        return {
+            "board": str(self.root),
+            "buckets": buckets,
+            "stages": [self._stage(row.name) for row in self.settings.filters],
+            "orchestrators": [_worker(w) for w in self.workers() if w.facts.get("stage") == "orchestrator"],
+            "done": done,
+            "left": left,
+            "failed": sum(bucket["failed"] for bucket in buckets),
+            "books_per_hour": rate,
+            "eta_seconds": round(left / rate * 3600) if rate else None,
+        }
+
+    def done(self, buckets: list[dict[str, Any]]) -> int:
+        """Books in the last bucket of each line."""
+        names = {path.name for path in self.last}
+        return sum(int(bucket["waiting"]) for bucket in buckets if bucket["name"] in names)
+
+    def left(self, buckets: list[dict[str, Any]]) -> int:
+        """Books that are still on their way: waiting, working or deferred before some stage."""
+        names = {path.name for path in self.last}
+        return sum(self.in_line(bucket) for bucket in buckets if bucket["name"] not in names)
+
+    @staticmethod
+    def in_line(bucket: dict[str, Any]) -> int:
+        """Books of one bucket that a stage will take by itself, now or later."""
+        return int(bucket["waiting"] + bucket["working"] + bucket["deferred"])
+
+    def oldest(self, bucket: Path) -> float | None:
+        """Seconds that the longest waiting token of a bucket has been there; None when there is none, or too many."""
+        if bucket in self.last or board.count(bucket, board.WAITING, _MANY) >= _MANY:
+            return None
+        times = [t for b in board.barcodes(bucket) if (t := _mtime(board.path_of(bucket, b, board.WAITING)))]
+        return max(0.0, round(time.time() - min(times), 1)) if times else None
+
+    def per_hour(self) -> float | None:
+        """Books an hour over the last quarter of an hour; None without data."""
+        arrived: list[float] = []
+        for bucket in self.last:
+            if board.count(bucket, board.WAITING, _MANY) >= _MANY:
+                return None
+            times = (_mtime(board.path_of(bucket, b, board.WAITING)) for b in board.barcodes(bucket))
+            arrived += [t for t in times if t and time.time() - t < WINDOW]
+        if len(arrived) < 2 or time.time() - min(arrived) < 1:
+            return None
+        return round(len(arrived) / (time.time() - min(arrived)) * 3600, 1)
+
+    def workers(self) -> list[Seen]:
+        """All workers that have a heartbeat file."""
+        folder = self.root / "workers"
+        return list(seen(folder, time.time())) if folder.is_dir() else []
+
+    def live(self, stage: str) -> list[Seen]:
+        """The workers of a stage whose heartbeat is fresh."""
+        limit = self.settings.global_.reap_after
+        return [w for w in self.workers() if w.facts.get("stage") == stage and w.age <= limit]
+
+    def rows(self, bucket: str | None = None) -> Iterator[Row]:
+        """A row a token. Without a bucket's name, of all buckets but the last: what is done is not in the way."""
+        for name, path in self.paths.items():
+            if name == bucket or (bucket is None and path not in self.last):
+                for state in board.STATES:
+                    yield from self._rows(path, state)
+
+    def story(self, barcode: str) -> tuple[list[board.Place], list[Event]]:
+        """Where a book's token is, and what has happened to it."""
+        return board.places(list(self.paths.values()), barcode), self.ledger.read(barcode)
+
+    def _rows(self, bucket: Path, state: str) -> Iterator[Row]:
+        if state == board.WORKING:
+            tokens = [(c.barcode, c.path, c.worker) for c in board.claims(bucket)]
+            for barcode, path, worker in sorted(tokens):
+                yield from self._row(bucket, state, barcode, path, worker)
+            return
+        for barcode in board.barcodes(bucket, state):
+            yield from self._row(bucket, state, barcode, board.path_of(bucket, barcode, state), None)
+
+    def _row(self, bucket: Path, state: str, barcode: str, path: Path, worker: str | None) -> Iterator[Row]:
+        since = _mtime(path)
+        if since is None:
+            return
+        stage = next((row.name for row in self.settings.filters if row.input_pipe == bucket), "")
+        events = self.ledger.read(barcode)
+        why = last(events, "failed", "deferred", "held", "halted", "redo") if state != board.WORKING else None
+        why = why if why and (state != board.WAITING or why["event"] in ("redo", "halted")) else None
+        tries = attempts(events, stage)
+        yield Row(
+            bucket.name,
+            state,
+            barcode,
+            datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            tries,
+            str((why or {}).get("reason", "")),
+            str((why or {}).get("cure", "")),
+            worker,
+        )
+
+    def _stage(self, name: str) -> dict[str, Any]:
+        row = self.settings.row(name)
+        live = self.live(name)
+        halted = next((w.facts for w in live if w.facts.get("halted")), {})
+        return {
+            "name": name,
+            "input": row.input_pipe.name,
+            "output": row.output_pipe.name,
+            "paused": (self.root / "paused" / name).exists(),
+            "halted": halted.get("halted"),
+            "cure": halted.get("cure"),
+            "wip_limit": row.wip_limit,
+            "workers": [_worker(w) for w in live],
+        }
+
+
+def _worker(worker: Seen) -> dict[str, Any]:
+    facts = {key: worker.facts.get(key) for key in ("host", "pid", "port", "metrics", "started", "version")}
+    return {"worker": worker.worker, "heartbeat_age": round(worker.age, 1), **facts}
+
+
+def _mtime(path: Path) -> float | None:
+    try:
+        return os.lstat(path).st_mtime
+    except FileNotFoundError:
+        return None
