@@ -1,4 +1,4 @@
-"""The `grin-pipeline` command. Exit codes: 0 fine, 1 books failed, 2 usage or configuration, 3 the board is unhealthy."""
+"""The `grin-pipeline` command."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ def _seed(arguments: argparse.Namespace) -> int:
     would = "would be " if arguments.dry_run else ""
 
     def report(tally: Tally) -> None:
-        _console().print(
-            f"{tally.new} {would}seeded in {bucket.name}, {tally.known} were known already.", highlight=False
-        )
+        _console().print(f"{tally.new} {would}seeded in {bucket.name}, {tally.known} were known already.")
 
     with seeding.Source(settings, _wish(arguments)) as barcodes:
         if not arguments.dry_run:
@@ -211,13 +209,8 @@ def _add_readers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_wish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--barcode", action="append", default=[], metavar="B", help="this book; may be repeated")
-    parser.add_argument(
-        "--from",
-        "--barcodes-file",
-        dest="source",
-        metavar="SOURCE",
-        help="converted, available, all_books, a file, or -",
-    )
+    sources = "converted, available, all_books, a file, or - for standard input"
+    parser.add_argument("--from", "--barcodes-file", dest="source", metavar="SOURCE", help=sources)
     parser.add_argument("--sample", type=_count, metavar="N", help="N of them, always the same N")
     parser.add_argument("--limit", type=_count, metavar="N", help="the first N of them")
     parser.add_argument("--at", metavar="BUCKET", help="seed into this bucket instead of the first")

@@ -143,8 +143,7 @@ def _report(one: up.Up, folder: Path, seconds: float, console: Console) -> int:
     as_it_should = failed == bad and len(stored) == len(made) - len(bad)
     verdict = "Exactly the bad books failed, all others are home." if as_it_should else "That is not as it should be."
     console.print(f"\n{verdict} It took {seconds:.0f} seconds.")
-    again = f"grin-pipeline show {min(failed)} --config {folder.name}/config.yaml" if failed else ""
-    console.print(
-        f"Look around: grin-pipeline status --config {folder.name}/config.yaml" + (f"; {again}" if again else "")
-    )
+    console.print(f"Look around: grin-pipeline status --config {folder.name}/config.yaml")
+    if failed:
+        console.print(f"             grin-pipeline show {min(failed)} --config {folder.name}/config.yaml")
     return 0 if as_it_should else 1

@@ -71,11 +71,8 @@ class Progress:
 
     def _tell_halts(self, facts: dict[str, Any]) -> None:
         """A halt is said once when it begins and once when it ends."""
-        now = {
-            stage["name"]: f"{stage['halted']} {stage['cure'] or ''}".strip()
-            for stage in facts["stages"]
-            if stage["halted"]
-        }
+        halted = [stage for stage in facts["stages"] if stage["halted"]]
+        now = {stage["name"]: f"{stage['halted']} {stage['cure'] or ''}".strip() for stage in halted}
         for name, sentence in now.items():
             if self._halts.get(name) != sentence:
                 self.say(f"{name} has halted: {sentence}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -37,7 +38,7 @@ def size(count: float) -> str:
 
 def status(facts: dict[str, Any]) -> RenderableType:
     """The board as a table, then what a person must know."""
-    table = Table(title=f"Board {facts['board']}", title_justify="left", caption_justify="left")
+    table = Table(title=f"Board {facts['board']}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("bucket")
     for state in board.STATES:
         table.add_column(state, justify="right", style=_COLOURS.get(state, ""))
@@ -54,8 +55,10 @@ def status(facts: dict[str, Any]) -> RenderableType:
 def notes(facts: dict[str, Any]) -> list[str]:
     """Sentences below the table: progress, halts, failures."""
     rate = facts["books_per_hour"]
-    speed = f"{rate:g} books an hour, about {span(facts['eta_seconds'])} to go" if rate else "throughput unknown"
-    lines = [f"{facts['done']} done, {facts['left']} on their way, {facts['failed']} failed; {speed}."]
+    lines = [f"{facts['done']} done, {facts['left']} on their way, {facts['failed']} failed."]
+    if facts["left"]:
+        eta = f"about {span(facts['eta_seconds'])} to go" if rate else "no throughput to reckon with yet"
+        lines.append(f"{rate:,.0f} books an hour, {eta}." if rate else f"{eta.capitalize()}.")
     for stage in facts["stages"]:
         if stage["halted"]:
             lines.append(f"{stage['name']} has halted: {stage['halted']} {stage['cure'] or ''}".rstrip())

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from common.grin.client import GrinClient
-
 from common import board
 from common.config import Settings
 from common.errors import ConfigError
@@ -92,8 +90,7 @@ class Source:
         source = self.wish.source_of(self.settings)
         found: Iterator[str] = iter(self.wish.barcodes)
         if source is not None and source in GRIN_LISTS:
-            client = self._stack.enter_context(GrinClient(self.settings))
-            found = client.barcodes(source)
+            found = self._from_grin(source)
         elif source is not None:
             found = self._from_file(source)
         sample = self.wish.sample if self.wish.sample is not None else self.settings.seed.sample
@@ -103,10 +100,18 @@ class Source:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def _from_grin(self, name: str) -> Iterator[str]:
+        # Imported here: httpx and google-auth take longer to load than `status` takes to run.
+        from common.grin.client import GrinClient  # noqa: PLC0415
+
+        client = self._stack.enter_context(GrinClient(self.settings))
+        return client.barcodes(name)
+
     def _from_file(self, name: str) -> Iterator[str]:
         path = Path(name)
         if name == "-":
-            spool = self._stack.enter_context(tempfile.NamedTemporaryFile("w+", suffix=".barcodes"))
+            spool = tempfile.NamedTemporaryFile("w+", suffix=".barcodes")  # noqa: SIM115 - the stack closes it
+            self._stack.enter_context(spool)
             spool.writelines(sys.stdin)
             spool.flush()
             path = Path(spool.name)

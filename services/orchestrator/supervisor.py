@@ -19,9 +19,9 @@ from common.heartbeat import worker_name
 from common.reaper import Reaper
 
 # A worker that dies is started again after this many seconds, doubling up to the second figure.
-_AGAIN, _AGAIN_MOST = 0.2, 30.0
+_AGAIN, _AGAIN_MOST = 0.2, 5.0
 # One that has lived for so long, in seconds, starts with a clean slate.
-_SETTLED = 20.0
+_SETTLED = 2.0
 
 
 @dataclass
