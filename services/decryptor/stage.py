@@ -1,0 +1,109 @@
+"""The decryptor: one encrypted archive in, one .tar.gz out, accepted only when gpg vouches for every byte of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+from common import durable
+from common.errors import ConfigError
+from common.ledger import last, now
+from common.sizes import parse_size
+from common.stage import Book, Facts, Halt, Redo, Reject, Stage
+from services.decryptor.gpg import Gpg, Outcome
+
+_MAX_BYTES = "64GiB"
+
+
+class Decryptor(Stage):
+    """Takes `<BARCODE>.tar.gz.gpg`, leaves `<BARCODE>.tar.gz`; the archive stays until the book is stored.
+
+    Options: `require_mdc` (true; false accepts old archives without an integrity packet), `max_bytes` (64 GiB).
+    """
+
+    keeps_input = True
+    replaces_input = True
+    syncs_itself = True
+    _gpg: Gpg | None = None
+    _opened_at: ClassVar[str] = ""
+    """When this process last opened an archive, as the ledger writes times; outlives a halt."""
+
+    def check(self) -> list[str]:
+        """gpg must be there, and a passphrase."""
+        problems = []
+        if shutil.which("gpg") is None:
+            problems.append("gpg is not installed, and the decryptor needs it: apt-get install gnupg.")
+        try:
+            self.settings.global_.passphrase()
+        except ConfigError as error:
+            problems += error.problems
+        return problems
+
+    def process(self, book: Book, work: Path) -> Facts:
+        """Decrypt, and believe gpg only when exit code and status lines agree."""
+        archive = book.input_file(f"{book.barcode}.tar.gz.gpg")
+        target = work / f"{book.barcode}.tar.gz"
+        limit = parse_size(self.options.get("max_bytes", _MAX_BYTES))
+        need_mdc = bool(self.options.get("require_mdc", True))
+        outcome = self._running().decrypt(archive, target, self._passphrase(), limit, need_mdc=need_mdc)
+        if not (outcome.whole and (outcome.intact or not need_mdc)):
+            target.unlink(missing_ok=True)
+            raise self._verdict(outcome, limit, book)
+        Decryptor._opened_at = now()
+        durable.fsync_path(target)
+        return {"bytes_in": archive.stat().st_size, "bytes_out": target.stat().st_size, "integrity": outcome.intact}
+
+    def close(self) -> None:
+        """Remove gpg's home."""
+        if self._gpg:
+            self._gpg.close()
+
+    def _running(self) -> Gpg:
+        if self._gpg is None:
+            self._gpg = Gpg(self.settings.global_.temp_dir)
+        return self._gpg
+
+    def _passphrase(self) -> str:
+        try:
+            return self.settings.global_.passphrase()
+        except ConfigError as error:
+            raise Halt(error.problems[0], "The decryptor goes on as soon as the passphrase can be read.") from None
+
+    def _verdict(self, outcome: Outcome, limit: int, book: Book) -> Halt | Redo | Reject:
+        if outcome.wrong_passphrase and not self._only_this_one(book):
+            return Halt(
+                "The passphrase does not open this library's archives.",
+                "Put the right one into the file that gpg_passphrase_file names; the decryptor goes on by itself.",
+            )
+        if outcome.without_integrity:
+            return Reject(
+                "The archive carries no integrity packet, so nobody can tell whether it is whole.",
+                "If it is known to be an old one, set the decryptor's option require_mdc: false, and retry.",
+            )
+        if outcome.too_large:
+            return Reject(
+                f"The archive decrypts to more than {limit:,} bytes.",
+                "If the book is really that large, raise the decryptor's option max_bytes, and retry.",
+            )
+        return Redo(f"The encrypted archive is damaged: {_damage(outcome)}.", "Ask GRIN to convert the book again.")
+
+    def _only_this_one(self, book: Book) -> bool:
+        """This book halted the stage before, and another one could be opened since: then it is the book that is bad.
+
+        A damaged session-key packet cannot be told from a wrong passphrase, and must not stop the line for ever.
+        """
+        halted = last(book.events, "halted", stage=self.row.name)
+        return halted is not None and str(halted["time"]) < self._opened_at
+
+
+def _damage(outcome: Outcome) -> str:
+    """What is wrong with the archive, in a few words."""
+    if outcome.wrong_passphrase:
+        return "the passphrase opens others, but not this one"
+    if "NODATA" in outcome.status:
+        return "it holds no encrypted data at all"
+    if "BADMDC" in outcome.status:
+        return "its content was changed after it was encrypted"
+    last = outcome.said.strip().splitlines()[-1:] or ["gpg did not say why"]
+    return f"gpg stopped in the middle of it ({last[0].removeprefix('gpg: ')[:120]})"
