@@ -50,9 +50,7 @@ class Line:
 
     def up(self, *more: str) -> subprocess.Popen[str]:
         """Start `up`, its output in up.log."""
-        command = [*GRIN_PIPELINE, "up", "--config", str(self.config), *more]
-        with (self.folder / "up.log").open("a") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, text=True, env=self.environ, start_new_session=True)
+        return self._start("up.log", "up", "--config", str(self.config), *more)
 
     def drain(self, *more: str, timeout: float = 60) -> int:
         """Run `up --until-drained` to its end; the exit code."""
@@ -60,9 +58,12 @@ class Line:
 
     def stage_process(self, name: str) -> subprocess.Popen[str]:
         """Start one stage in the foreground, its output in stage.log."""
-        command = [*GRIN_PIPELINE, "stage", name, "--config", str(self.config), "--metrics", "127.0.0.1:0"]
-        with (self.folder / "stage.log").open("a") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, text=True, env=self.environ, start_new_session=True)
+        return self._start("stage.log", "stage", name, "--config", str(self.config), "--metrics", "127.0.0.1:0")
+
+    def _start(self, log: str, *command: str) -> subprocess.Popen[str]:
+        whole = [*GRIN_PIPELINE, *command]
+        with (self.folder / log).open("a") as out:
+            return subprocess.Popen(whole, stdout=out, stderr=out, text=True, env=self.environ, start_new_session=True)
 
     def ask(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run any command to its end."""

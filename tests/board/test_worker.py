@@ -1,4 +1,4 @@
-"""What a worker does with a book: the four verdicts, deaths, time limits, halts, signals, limits; all with real processes."""
+"""What a worker does with a book: verdicts, deaths, time limits, halts, signals, limits; all with real processes."""
 
 from __future__ import annotations
 

@@ -87,7 +87,8 @@ def test_wrong_configuration(tmp_path: Path, wrong: str, right: str, says: str) 
 
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
     """Three mistakes are three sentences, each with its own line."""
-    text = GOOD.replace("class: Uploader", "class: Uploder\n    wip_limit: -1").replace("gpg_passphrase_file:", "gpg_fase:")
+    text = GOOD.replace("class: Uploader", "class: Uploder\n    wip_limit: -1")
+    text = text.replace("gpg_passphrase_file:", "gpg_fase:")
     said = refused(write(tmp_path, text), "up")
     for part in ("Uploder", "wip_limit", "gpg_fase"):
         assert re.search(rf"config\.yaml:{line_of(text, part)}:.*{part}", said), said
@@ -107,7 +108,7 @@ def test_bad_barcode(tmp_path: Path, barcode: str) -> None:
 
 def test_two_file_systems(tmp_path: Path) -> None:
     """A bucket on another file system is refused: a rename could not reach it."""
-    other = Path("/dev/shm")  # noqa: S108 - any other file system does
+    other = Path("/dev/shm")
     if other.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("/dev/shm is on the file system of the tests, so there is no second one to try with.")
     write(tmp_path, GOOD)

@@ -160,7 +160,7 @@ def test_seeded_once(root: Path) -> None:
     """A second seeding of the same book adds nothing, even when its token has moved on."""
     assert seeder(root).seed("A1", root / "01_in", "/p", "/d")
     assert not seeder(root).seed("A1", root / "01_in", "/p", "/d")
-    os.rename(root / "01_in" / "A1.json", root / "02_out" / "A1.json")
+    (root / "01_in" / "A1.json").rename(root / "02_out" / "A1.json")
     assert not seeder(root, "t").seed("A1", root / "01_in", "/p", "/d")
     assert state(root, "A1") == [("02_out", "waiting")]
     assert list((root / "seeding").iterdir()) == []
