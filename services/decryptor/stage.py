@@ -9,18 +9,21 @@ from typing import ClassVar
 from common import durable
 from common.errors import ConfigError
 from common.ledger import last, now
-from common.sizes import parse_size
+from common.options import complaints
+from common.settings import Section, Size
 from common.stage import Book, Facts, Halt, Redo, Reject, Stage
 from services.decryptor.gpg import Gpg, Outcome
 
-_MAX_BYTES = "64GiB"
+
+class Options(Section):
+    """Whether an archive must carry an integrity packet (very old ones do not), and the most bytes it may become."""
+
+    require_mdc: bool = True
+    max_bytes: Size = 64 << 30
 
 
 class Decryptor(Stage):
-    """Takes `<BARCODE>.tar.gz.gpg`, leaves `<BARCODE>.tar.gz`; the archive stays until the book is stored.
-
-    Options: `require_mdc` (true; false accepts old archives without an integrity packet), `max_bytes` (64 GiB).
-    """
+    """Takes `<BARCODE>.tar.gz.gpg`, leaves `<BARCODE>.tar.gz`; the archive stays until the book is stored."""
 
     keeps_input = True
     replaces_input = True
@@ -31,7 +34,7 @@ class Decryptor(Stage):
 
     def check(self) -> list[str]:
         """gpg must be there, and a passphrase."""
-        problems = []
+        problems = complaints(Options, self.options)
         if shutil.which("gpg") is None:
             problems.append("gpg is not installed, and the decryptor needs it: apt-get install gnupg.")
         try:
@@ -44,12 +47,12 @@ class Decryptor(Stage):
         """Decrypt, and believe gpg only when exit code and status lines agree."""
         archive = book.input_file(f"{book.barcode}.tar.gz.gpg")
         target = work / f"{book.barcode}.tar.gz"
-        limit = parse_size(self.options.get("max_bytes", _MAX_BYTES))
-        need_mdc = bool(self.options.get("require_mdc", True))
-        outcome = self._running().decrypt(archive, target, self._passphrase(), limit, need_mdc=need_mdc)
+        options = Options.model_validate(self.options)
+        need_mdc = options.require_mdc
+        outcome = self._running().decrypt(archive, target, self._passphrase(), options.max_bytes, need_mdc=need_mdc)
         if not (outcome.whole and (outcome.intact or not need_mdc)):
             target.unlink(missing_ok=True)
-            raise self._verdict(outcome, limit, book)
+            raise self._verdict(outcome, options.max_bytes, book)
         Decryptor._opened_at = now()
         durable.fsync_path(target)
         return {"bytes_in": archive.stat().st_size, "bytes_out": target.stat().st_size, "integrity": outcome.intact}
