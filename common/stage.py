@@ -80,6 +80,9 @@ class Stage:
         """Sentences on what keeps this stage from starting at all; must leave nothing behind."""
         return []
 
+    def opened(self) -> None:
+        """Called once, before the first book."""
+
     def process(self, book: Book, work: Path) -> Facts | None:
         """Do the work. `work` is an empty folder of this attempt; what is returned goes to the ledger as facts.
 

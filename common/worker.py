@@ -65,6 +65,7 @@ class Worker:
         self.desk.server_now = self.heartbeat.server_now
         watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         watchdog.start()
+        self.desk.stage.opened()
         self.desk.log.info("The worker is ready.", extra={"port": server.port})
         try:
             while self.stopping_since is None:
@@ -168,6 +169,7 @@ class Worker:
             return
         self.desk.stage.close()
         self.desk.settings, self.desk.row, self.desk.stage = fresh.settings, fresh.row, fresh.stage
+        self.desk.stage.opened()
 
     def _return_stranded(self) -> bool:
         """Give back the claims whose verdict could not be written; whether none is left."""

@@ -1,4 +1,4 @@
-"""`up`: prepares the board, seeds it, runs and supervises all stages on this machine, reaps, sweeps, shows progress."""
+"""`up`: prepares the board, seeds it, runs and supervises all stages on this machine, reaps, shows progress."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from services.orchestrator.supervisor import Supervisor
 from services.orchestrator.view import View
 
 _TURN = 0.2
-# The board is counted and the reaper runs this often, in seconds.
-_COUNT_EVERY = 0.5
+# The board is counted and the reaper runs this often, in seconds; on a board that is slow to count, so seldom that
+# counting takes no more than a twentieth of the time.
+_COUNT_EVERY, _COUNT_SHARE = 0.5, 20
 _RESEED_EVERY = 60.0
 # Beyond the workers' own grace, before they are killed.
 _PATIENCE_AT_END = 5.0
@@ -69,7 +70,7 @@ class Up:
         self._signals = 0
         self._idle_counts = 0
         self._blocked_since: float | None = None
-        self._counted = self._swept = 0.0
+        self._count_at = 0.0
         self._seeded = time.monotonic()
         self._wake_read, self._wake_write = os.pipe()
 
@@ -128,23 +129,19 @@ class Up:
         while not self._signals:
             if not self.orders.no_stages:
                 self.supervisor.turn()
-            if time.monotonic() - self._counted >= _COUNT_EVERY:
+            if time.monotonic() >= self._count_at:
+                began = time.monotonic()
                 code = self._look()
                 if code is not None:
                     return code
+                self._count_at = began + max(_COUNT_EVERY, _COUNT_SHARE * (time.monotonic() - began))
             self._wait(_TURN)
         self.progress.say("Draining: each worker finishes the book it holds. Ctrl-C again makes them hand it back.")
         return 0
 
     def _look(self) -> int | None:
-        """Count, reap, sweep, show; the exit code when the run is over."""
-        self._counted = time.monotonic()
-        now = self.heartbeat.beat()
-        self.reaper.turn(now)
-        if time.monotonic() - self._swept > self.settings.global_.reap_after:
-            self._swept = time.monotonic()
-            for last in self.view.last:
-                reaper.sweep(self.settings.global_.processing_bucket, last)
+        """Count, reap, show; the exit code when the run is over."""
+        self.reaper.turn(self.heartbeat.beat())
         facts = self.view.status()
         self.progress.show(facts)
         if self.orders.until_drained:
