@@ -6,7 +6,6 @@ long in this reaper's own sight: a listing may be stale, so "not seen" is never 
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -70,13 +69,3 @@ class Reaper:
                     path.unlink()
             except FileNotFoundError:
                 continue
-
-
-def sweep(processing: Path, done: Path) -> int:
-    """Remove what a kill left of books that are done, and half-removed folders; how many there were."""
-    swept = 0
-    for folder in processing.iterdir() if processing.is_dir() else ():
-        if folder.name.startswith(".gone-") or board.path_of(done, folder.name, board.WAITING).is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            swept += 1
-    return swept

@@ -16,9 +16,10 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from common import durable
+from common import board, durable
 from common.errors import Lost
 
+_GONE = ".gone-"
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
@@ -82,6 +83,30 @@ def remove(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         if _discard(folder / name, folder / ".scratch"):
             durable.fsync_dir(folder)
+
+
+def remove_book(folder: Path) -> None:
+    """Remove all of a book's files: first the folder's name, at once, then what was in it."""
+    gone = folder.with_name(f"{_GONE}{folder.name}-{secrets.token_hex(6)}")
+    try:
+        folder.rename(gone)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def sweep(processing: Path, done: Path) -> int:
+    """Remove the files of books whose token waits in `done`, and half-removed folders; how many there were."""
+    swept = 0
+    for folder in processing.iterdir() if processing.is_dir() else ():
+        if folder.name.startswith(_GONE):
+            shutil.rmtree(folder, ignore_errors=True)
+        elif board.path_of(done, folder.name, board.WAITING).is_file():
+            remove_book(folder)
+        else:
+            continue
+        swept += 1
+    return swept
 
 
 def is_empty(folder: Path) -> bool:

@@ -86,13 +86,3 @@ def test_worker_names_are_never_ambiguous() -> None:
     names = {worker_name("stage") for _ in range(100)}
     assert len(names) == 100
     assert not any(set(name) & set("~./") for name in names)
-
-
-def test_sweep(root: Path, tmp_path: Path) -> None:
-    """Folders of books that are done, and half-removed ones, go; those of books on their way stay."""
-    for name in ("A1", "A2", ".gone-A3-x"):
-        (tmp_path / "processing" / name / "stage").mkdir(parents=True)
-    board.path_of(root / "02_out", "A1", board.WAITING).write_text("{}")
-    assert reaper.sweep(tmp_path / "processing", root / "02_out") == 2
-    assert [path.name for path in (tmp_path / "processing").iterdir()] == ["A2"]
-    assert reaper.sweep(tmp_path / "nowhere", root / "02_out") == 0

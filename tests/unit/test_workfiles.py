@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common import workfiles
+from common import board, workfiles
 from common.errors import Lost
 
 
@@ -69,3 +69,13 @@ def test_removed_by_name_first(tmp_path: Path) -> None:
     workfiles.remove(tmp_path / "A1", ["stage", "other"])
     assert not (tmp_path / "A1" / "stage").exists()
     workfiles.remove(tmp_path / "nobody", ["stage"])
+
+
+def test_sweep(root: Path, tmp_path: Path) -> None:
+    """Folders of books that are done, and half-removed ones, go; those of books on their way stay."""
+    for name in ("A1", "A2", ".gone-A3-x"):
+        (tmp_path / "processing" / name / "stage").mkdir(parents=True)
+    board.path_of(root / "02_out", "A1", board.WAITING).write_text("{}")
+    assert workfiles.sweep(tmp_path / "processing", root / "02_out") == 2
+    assert [path.name for path in (tmp_path / "processing").iterdir()] == ["A2"]
+    assert workfiles.sweep(tmp_path / "nowhere", root / "02_out") == 0

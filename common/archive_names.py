@@ -1,0 +1,84 @@
+"""Names inside a book's archive: which may be written to disk, and which are pages, the METS or the checksums.
+
+Page files are `00000001.tif` or, from some libraries, `<DIR>_<BARCODE>_00000001.tif`; both are understood everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+MAX_DEPTH = 4
+CHECKSUMS = "checksum.md5"
+
+_KINDS = {**dict.fromkeys(("tif", "tiff", "jp2", "jpg", "png"), "image"), "txt": "text", "html": "hocr"}
+
+
+def objection(name: str) -> str:
+    """Why a name must not be written to disk, to follow "its name "; empty when there is nothing against it."""
+    parts = name.split("/")
+    if not all(parts):
+        return "is absolute or has an empty part"
+    if ".." in parts or "." in parts:
+        return "leads out of its folder"
+    if "\\" in name:
+        return "has a backslash"
+    if kinds := {unicodedata.category(character) for character in name} & {"Cc", "Cs"}:
+        return "has a control character" if "Cc" in kinds else "is not UTF-8"
+    if any(len(part.encode()) > 255 for part in parts):
+        return "is longer than 255 bytes"
+    return "lies too deep" if len(parts) > MAX_DEPTH else ""
+
+
+def folded(name: str) -> str:
+    """The same for all names that some file system takes for one: capitals and accents do not count."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def folder_of(name: str) -> str:
+    """The folder inside the archive that a member lies in, with its slash; empty for most."""
+    return name[: name.rfind("/") + 1]
+
+
+def checksums_of(names: Iterable[str]) -> str | None:
+    """The name of the checksum list, wherever it lies."""
+    return next((name for name in sorted(names) if _base(name).lower() == CHECKSUMS), None)
+
+
+def mets_of(names: Iterable[str], barcode: str) -> str | None:
+    """The name of Google's METS: `<DIR>_<BARCODE>.xml`, or without the directory."""
+    wanted = re.compile(rf"(.*_)?{re.escape(barcode)}\.xml", re.IGNORECASE)
+    return next((name for name in sorted(names) if wanted.fullmatch(_base(name))), None)
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The page files of a book: for each kind, page number to member name, in the order of the pages."""
+
+    images: Mapping[int, str]
+    texts: Mapping[int, str]
+    hocr: Mapping[int, str]
+
+    @property
+    def numbers(self) -> list[int]:
+        """Every page of which there is anything, in order."""
+        return sorted({*self.images, *self.texts, *self.hocr})
+
+
+def pages_of(names: Collection[str], barcode: str) -> Pages:
+    """Sort the page files out of a book's members; what is no page file is passed over."""
+    pattern = re.compile(rf"(?:(?:.*_)?{re.escape(barcode)}_)?(\d{{8}})\.(\w+)", re.IGNORECASE)
+    found: dict[str, dict[int, str]] = {"image": {}, "text": {}, "hocr": {}}
+    for name in sorted(names):
+        match = pattern.fullmatch(_base(name))
+        kind = _KINDS.get(match[2].lower()) if match else None
+        if match and kind:
+            found[kind][int(match[1])] = name
+    images, texts, hocr = (dict(sorted(files.items())) for files in found.values())
+    return Pages(images, texts, hocr)
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]

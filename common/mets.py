@@ -1,0 +1,178 @@
+"""Google's METS, read in one pass that keeps what the stages need and lets the rest go by.
+
+A document type declaration is refused where it begins, so that no entity is ever defined, expanded or fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+
+from common.manifest import Members
+
+MAX_BYTES = 32 << 20
+MARC_NAMESPACE = "http://www.loc.gov/MARC21/slim"
+# A record has three levels; writing one out again takes a call for each.
+_MAX_RECORD_DEPTH = 16
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+class MetsError(Exception):
+    """The METS cannot be read; the message says why."""
+
+
+class DoctypeError(MetsError):
+    """The METS has a document type declaration, which Google's never have and attacks on XML readers need."""
+
+
+@dataclass(frozen=True)
+class MetsFile:
+    """One file of the METS; size in bytes and MD5 are None where it does not give them."""
+
+    name: str
+    use: str
+    size: int | None
+    md5: str | None
+
+
+@dataclass
+class Mets:
+    """What a METS says of its book. `record` is the MARC record, its tags without namespaces; None when empty."""
+
+    object_id: str = ""
+    files: list[MetsFile] = field(default_factory=list)
+    pages: int = 0
+    """Pages in the structural map."""
+    page_count: int | None = None
+    """The page count among the PREMIS properties."""
+    record: Element | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A METS held against the members that are there; each tuple has names in the METS's order."""
+
+    missing: tuple[str, ...]
+    changed: tuple[str, ...]
+    unlisted: tuple[str, ...]
+    without_hocr: tuple[str, ...]
+    """hOCR that is listed but was never in the archive: some old books are so."""
+
+
+def parse(data: bytes) -> Mets:
+    """Read a METS; MetsError when it is not well-formed, too large or has a document type declaration."""
+    if len(data) > MAX_BYTES:
+        raise MetsError(f"it is larger than {MAX_BYTES >> 20} MiB")
+    target = _Target()
+    parser = XMLParser(target=target)  # noqa: S314 - the target refuses the declarations that attacks need
+    try:
+        parser.feed(data)
+        parser.close()
+    except (ParseError, ValueError, LookupError) as error:
+        raise MetsError(f"it is not well-formed XML: {error}") from None
+    return target.mets
+
+
+def compare(mets: Mets, members: Members, folder: str = "") -> Comparison:
+    """Hold the METS's file list against members; `folder` is where in the archive the METS lies, with a slash."""
+    missing: list[str] = []
+    changed: list[str] = []
+    without_hocr: list[str] = []
+    for file in mets.files:
+        member = members.get(folder + file.name)
+        if member is None:
+            (without_hocr if file.use == "coordOCR" else missing).append(file.name)
+        elif file.size not in {None, member.size} or file.md5 not in {None, member.md5}:
+            changed.append(file.name)
+    listed = {folder + file.name for file in mets.files}
+    unlisted = tuple(sorted(set(members) - listed))
+    return Comparison(tuple(missing), tuple(changed), unlisted, tuple(without_hocr))
+
+
+class _Target:
+    """Receives the parser's events."""
+
+    def __init__(self) -> None:
+        self.mets = Mets()
+        self._use = ""
+        self._file: Mapping[str, str] = {}
+        self._text: list[str] | None = None
+        self._property = ""
+        self._record: TreeBuilder | None = None
+        self._depth = 0
+
+    def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
+        raise DoctypeError("it has a document type declaration")
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        local = _local(tag)
+        if self._record is not None or self._opens_record(tag, local):
+            self._start_record(local, attributes)
+        elif local == "mets":
+            self.mets.object_id = attributes.get("OBJID", "")
+        elif local == "fileGrp":
+            self._use = attributes.get("USE", "")
+        elif local == "file":
+            self._file = attributes
+        elif local == "FLocat":
+            self._add_file(attributes)
+        elif local == "div":
+            self.mets.pages += attributes.get("TYPE") == "page"
+        # The type comes first, its value in the next element.
+        elif local.startswith("significantProperties"):
+            self._text = []
+
+    def data(self, text: str) -> None:
+        if self._record is not None:
+            self._record.data(text)
+        elif self._text is not None:
+            self._text.append(text)
+
+    def end(self, tag: str) -> None:
+        if self._record is not None:
+            self._end_record(_local(tag))
+        elif self._text is not None:
+            self._end_property(_local(tag), "".join(self._text).strip())
+
+    def close(self) -> None:
+        """Nothing is left to do at the end; the parser calls this."""
+
+    def _add_file(self, attributes: dict[str, str]) -> None:
+        name = next((value for key, value in attributes.items() if _local(key) == "href"), "")
+        size, md5 = self._file.get("SIZE", ""), self._file.get("CHECKSUM", "").lower()
+        is_md5 = self._file.get("CHECKSUMTYPE", "MD5").upper() == "MD5" and _MD5.fullmatch(md5)
+        # int() refuses digits by the thousand with an error of its own.
+        known_size = int(size) if size.isascii() and size.isdigit() and len(size) < 20 else None
+        self.mets.files.append(MetsFile(name.removeprefix("./"), self._use, known_size, md5 if is_md5 else None))
+
+    def _end_property(self, local: str, text: str) -> None:
+        if local == "significantPropertiesType":
+            self._property = text.lower()
+        elif local == "significantPropertiesValue" and self._property == "page count" and text.isdecimal():
+            self.mets.page_count = int(text[:9])
+        self._text = None
+
+    def _opens_record(self, tag: str, local: str) -> bool:
+        return local == "record" and tag in {local, f"{{{MARC_NAMESPACE}}}{local}"} and self.mets.record is None
+
+    def _start_record(self, local: str, attributes: dict[str, str]) -> None:
+        self._record = self._record or TreeBuilder()
+        self._depth += 1
+        if self._depth > _MAX_RECORD_DEPTH:
+            raise MetsError("its MARC record is nested too deep")
+        self._record.start(local, {key: value for key, value in attributes.items() if not key.startswith("{")})
+
+    def _end_record(self, local: str) -> None:
+        assert self._record is not None
+        self._record.end(local)
+        self._depth -= 1
+        if self._depth == 0:
+            record = self._record.close()
+            self.mets.record = record if len(record) else None
+            self._record = None
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]

@@ -1,0 +1,59 @@
+"""From the names under `modifications:` to the modifications themselves."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.errors import ConfigError
+from services.modifier.modification import Modification
+from services.modifier.modifications.fixity import Fixity
+from services.modifier.modifications.marc import Marc
+from services.modifier.modifications.ocr_text import OcrText
+
+SHIPPED: Mapping[str, type[Modification]] = {"fixity": Fixity, "marc": Marc, "ocr_text": OcrText}
+
+Spec = str | dict[str, dict[str, Any] | None]
+
+
+def build(specs: Sequence[Spec]) -> list[Modification]:
+    """Make the modifications, in their order; ConfigError has a sentence for each that cannot be made."""
+    chain: list[Modification] = []
+    problems: list[str] = []
+    for spec in specs:
+        try:
+            name, options = _split(spec)
+            chain.append(_class_of(name)(options))
+        except ValueError as error:
+            problems.append(str(error))
+        else:
+            problems += [f"Modification {name}: {problem}" for problem in chain[-1].check()]
+    if problems:
+        raise ConfigError(problems)
+    return chain
+
+
+def _split(spec: Spec) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(spec, str):
+        return spec, {}
+    if len(spec) != 1:
+        raise ValueError(f"A modification with options is written {{name: {{option: value}}}}, not {spec}.")
+    name, options = next(iter(spec.items()))
+    return name, options or {}
+
+
+def _class_of(name: str) -> type[Modification]:
+    if name in SHIPPED:
+        return SHIPPED[name]
+    module, _, attribute = name.partition(":")
+    if not (module and attribute):
+        known = ", ".join(SHIPPED)
+        raise ValueError(f"There is no modification {name}: it is neither one of {known} nor of the form module:Class.")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"The modification {name} cannot be imported: {error}.") from None
+    if isinstance(found, type) and issubclass(found, Modification):
+        return found
+    raise ValueError(f"{name} is no modification: let it be a subclass of services.modifier.modification.Modification.")

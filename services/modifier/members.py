@@ -1,0 +1,106 @@
+"""A book's members as modifications see them: by name, wherever the bytes lie."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+from common import durable
+from common.archive_names import Pages, checksums_of, folded, mets_of, objection, pages_of
+from common.errors import Redo
+from common.manifest import Member
+from common.mets import Mets, parse
+
+
+class Members:
+    """The members of one book, those that were added too; and the sidecars that will lie beside the package."""
+
+    def __init__(self, folder: Path, listed: Mapping[str, Member], outbox: Path, barcode: str) -> None:
+        self.barcode = barcode
+        self.sidecars: list[str] = []
+        self._folder = folder
+        self._outbox = outbox
+        self._listed = dict(listed)
+        self._made: dict[str, bytes] = {}
+
+    def names(self) -> list[str]:
+        """All member names, sorted."""
+        return sorted(self._listed)
+
+    def size(self, name: str) -> int:
+        """The size in bytes, as the manifest has it."""
+        return self._listed[name].size
+
+    def md5(self, name: str) -> str:
+        """The MD5 in lower-case hex, as the manifest has it."""
+        return self._listed[name].md5
+
+    def open(self, name: str) -> IO[bytes]:
+        """A member's bytes as an unbuffered file; Redo when it is gone from the disk."""
+        if name not in self._listed:
+            raise KeyError(f"There is no member {name}.")
+        if name in self._made:
+            return io.BytesIO(self._made[name])
+        try:
+            return (self._folder / name).open("rb", buffering=0)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise Redo(f"{self._folder / name} is gone from the disk, so the book is made again.") from None
+
+    def read(self, name: str) -> bytes:
+        """All bytes of a member; Redo when it is gone from the disk."""
+        with self.open(name) as file:
+            return file.read()
+
+    def add(self, name: str, data: bytes) -> None:
+        """Add a member to the package; ValueError when its name is bad or taken."""
+        if against := objection(name):
+            raise ValueError(f"A member cannot be called {name!r}: the name {against}.")
+        if folded(name) in map(folded, self._listed):
+            raise ValueError(f"There is a member {name!r} already.")
+        self._put(name, data)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Give a member other bytes in the package."""
+        self.size(name)
+        self._put(name, data)
+
+    def drop(self, name: str) -> None:
+        """Leave a member out of the package."""
+        del self._listed[name]
+        self._made.pop(name, None)
+
+    def sidecar(self, name: str, data: bytes) -> None:
+        """Write a file that will lie beside the package, durably; ValueError when its name is bad or taken."""
+        taken = {f"{self.barcode}.tar.gz", "provenance.json", *self.sidecars}
+        if objection(name) or "/" in name or name.startswith(".") or name in taken:
+            raise ValueError(f"A sidecar cannot be called {name!r}.")
+        durable.write_file(self._outbox / name, data)
+        self.sidecars.append(name)
+
+    @property
+    def pages(self) -> Pages:
+        """The page files among the members."""
+        return pages_of(self._listed, self.barcode)
+
+    @property
+    def checksums_name(self) -> str | None:
+        """The member that is Google's checksum.md5, if there is one."""
+        return checksums_of(self._listed)
+
+    @property
+    def mets_name(self) -> str | None:
+        """The member that is Google's METS, if there is one."""
+        return mets_of(self._listed, self.barcode)
+
+    @cached_property
+    def mets(self) -> Mets | None:
+        """What Google's METS says, None when there is none; MetsError when it cannot be read."""
+        return None if self.mets_name is None else parse(self.read(self.mets_name))
+
+    def _put(self, name: str, data: bytes) -> None:
+        self._made[name] = data
+        self._listed[name] = Member(len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())

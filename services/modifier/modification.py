@@ -1,0 +1,57 @@
+"""What the author of a modification sees.
+
+    from services.modifier.modification import Modification
+
+    class Greeting(Modification):
+        def apply(self, members, book):
+            members.add("greeting.txt", b"hello")
+
+Name it in the modifier's options as `package.module:Greeting`, or as `{"package.module:Greeting": {option: value}}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from common.errors import Reject
+from common.options import complaints
+from common.settings import Section
+from common.stage import Book, Facts
+from services.modifier.members import Members
+
+__all__ = ["Book", "Facts", "Members", "Modification", "NoOptions", "Strictness", "weigh"]
+
+
+class NoOptions(Section):
+    """The options of a modification that has none."""
+
+
+class Strictness(Section):
+    """With `strict: true`, what would be a warning rejects the book."""
+
+    strict: bool = False
+
+
+class Modification:
+    """One check or change of a book's members. Subclasses need `apply`, and a `model` if they take options."""
+
+    model: ClassVar[type[Section]] = NoOptions
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = options
+
+    def check(self) -> list[str]:
+        """Sentences on what is wrong with the options."""
+        return complaints(self.model, self.options)
+
+    def apply(self, members: Members, book: Book) -> Facts | None:
+        """Do it. The facts go to the ledger; the `warnings` among them, a list of sentences, join all others."""
+        raise NotImplementedError(f"{type(self).__name__} must define apply(self, members, book).")
+
+
+def weigh(warnings: Sequence[str], options: Mapping[str, Any]) -> list[str]:
+    """Pass warnings on, or Reject the book for them when the options are strict."""
+    if warnings and Strictness.model_validate(options).strict:
+        raise Reject(f"By the strict rules: {' '.join(warnings[:5])}", "Take strict away, or leave the book out.")
+    return list(warnings)

@@ -1,0 +1,1 @@
+"""The modifications that ship with the modifier, one a file."""

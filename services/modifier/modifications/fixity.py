@@ -1,0 +1,128 @@
+"""fixity: is every member still what Google said it is, and is the book whole?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from typing import ClassVar
+
+from common.archive_names import Pages, folder_of
+from common.errors import Redo, Reject
+from common.manifest import Member
+from common.mets import Comparison, DoctypeError, Mets, MetsError, compare
+from services.modifier.modification import Book, Facts, Members, Modification, Strictness, weigh
+
+_CHUNK = 1 << 20
+_UNCHECKED = "Ask Google to convert the book anew; what cannot be verified is not taken in."
+
+
+class Fixity(Modification):
+    """Sizes and MD5s on disk, in the manifest and in the METS agree, or the book is made again.
+
+    What is odd about the pages is a warning, with `strict: true` a Reject.
+    """
+
+    model: ClassVar[type[Strictness]] = Strictness
+
+    def apply(self, members: Members, book: Book) -> Facts:  # noqa: ARG002 - all modifications get the book
+        """Check every member; Redo for damage, Reject for what can never be verified."""
+        for name in members.names():
+            _rehash(members, name)
+        pages = members.pages
+        warnings = [*_against_mets(members, pages), *_page_warnings(members, pages)]
+        return {"pages": len(pages.images), "warnings": weigh(warnings, self.options)}
+
+
+def _rehash(members: Members, name: str) -> None:
+    digest, size = hashlib.md5(usedforsecurity=False), 0
+    with members.open(name) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    if (size, digest.hexdigest()) != (members.size(name), members.md5(name)):
+        raise Redo(f"{name} was damaged on the disk since it was extracted, so the book is made again.")
+
+
+def _against_mets(members: Members, pages: Pages) -> Iterator[str]:
+    try:
+        mets = members.mets
+    except DoctypeError as error:
+        raise Reject(
+            f"The METS of the book is not safe to read: {error}.", "Look at the archive: is it Google's?"
+        ) from None
+    except MetsError as error:
+        yield _doubt(members, f"The METS cannot be read: {error}.")
+        return
+    if mets is None:
+        yield _doubt(members, "The METS is missing.")
+        return
+    listed = {name: Member(members.size(name), members.md5(name)) for name in members.names()}
+    _require(compare(mets, listed, folder_of(members.mets_name or "")), len(mets.files))
+    yield from _counts(mets, pages)
+
+
+def _doubt(members: Members, warning: str) -> str:
+    if members.checksums_name is None:
+        raise Reject(f"{warning} There is no checksum.md5 either.", _UNCHECKED)
+    return warning
+
+
+def _require(found: Comparison, listed: int) -> None:
+    wrong = [*found.changed, *found.missing]
+    if wrong:
+        cure = "Nothing to do: the book is fetched again; if that does not help, ask Google to convert it anew."
+        count = f"{len(wrong)} of {listed} files are missing or not as the METS has them"
+        raise Redo(f"By size and MD5, {count}, the first is {wrong[0]!r}.", cure)
+
+
+def _counts(mets: Mets, pages: Pages) -> Iterator[str]:
+    there = len(pages.images)
+    if mets.pages != there:
+        yield f"The METS has {mets.pages} pages in its structure, the archive {there} page images."
+    if mets.page_count not in {None, there}:
+        yield f"The METS counts {mets.page_count} pages, the archive has {there} page images."
+
+
+def _page_warnings(members: Members, pages: Pages) -> Iterator[str]:
+    numbers = pages.numbers
+    yield from _gaps(numbers)
+    yield from _lacking("an image", numbers, pages.images)
+    yield from _lacking("text", numbers, pages.texts)
+    yield from _lacking("hOCR", numbers, pages.hocr)
+    yield from _flawed("an image of 0 bytes", [n for n, name in pages.images.items() if not members.size(name)])
+    yield from _flawed(
+        "text that is not UTF-8", [n for n, name in pages.texts.items() if not _is_utf8(members.read(name))]
+    )
+
+
+def _gaps(numbers: Sequence[int]) -> Iterator[str]:
+    if not any(numbers):
+        yield "There are no pages at all."
+        return
+    counted = [number for number in numbers if number > 0]
+    if gaps := counted[-1] - len(counted):
+        first = next(expected for expected, number in enumerate(counted, 1) if number != expected)
+        yield f"{_pages(gaps)} missing from the sequence 1 to {counted[-1]}, the first is {first}."
+
+
+def _lacking(what: str, numbers: Sequence[int], there: Collection[int]) -> Iterator[str]:
+    lacking = [number for number in numbers if number not in there]
+    if lacking:
+        yield f"{_pages(len(lacking))} without {what}, the first is {lacking[0]}."
+
+
+def _flawed(what: str, numbers: Sequence[int]) -> Iterator[str]:
+    if numbers:
+        yield f"{len(numbers)} {'page has' if len(numbers) == 1 else 'pages have'} {what}, the first is {numbers[0]}."
+
+
+def _pages(count: int) -> str:
+    return "1 page is" if count == 1 else f"{count} pages are"
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,24 @@
+"""ocr_text: all pages' text as one sidecar, `<BARCODE>.txt`."""
+
+from __future__ import annotations
+
+from services.modifier.modification import Book, Members, Modification
+
+
+class OcrText(Modification):
+    """Pages in their sequence with a form feed between them; one without text is empty, bad bytes become U+FFFD."""
+
+    def apply(self, members: Members, book: Book) -> None:
+        """Write the sidecar, unless the book has no pages at all."""
+        pages = members.pages
+        if not pages.numbers:
+            return
+        texts = (_text(members, pages.texts.get(number)) for number in pages.numbers)
+        members.sidecar(f"{book.barcode}.txt", "\f".join(texts).encode())
+
+
+def _text(members: Members, name: str | None) -> str:
+    if name is None:
+        return ""
+    # A form feed inside a page would look like the end of it.
+    return members.read(name).decode("utf-8", "replace").replace("\f", "\n")

@@ -1,0 +1,64 @@
+"""provenance.json: where a book in the store came from, by which steps, and how it was verified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from common import __version__
+from common.artifacts import Artifact
+from common.stage import Book, Facts
+
+NAME = "provenance.json"
+
+
+def document(book: Book, stage: str, library: str, files: Sequence[Artifact]) -> bytes:
+    """The provenance of a book as JSON; the same bytes for the same ledger and the same files."""
+    done = [event for event in book.events if event.get("event") == "done"]
+    # The upload itself has no times yet; the ledger will have them.
+    upload = {"stage": stage, "attempt": book.attempt, "version": __version__}
+    whole = {
+        "barcode": book.barcode,
+        "library": library,
+        "steps": [*(_step(event) for event in done), upload],
+        "files": [asdict(file) for file in files],
+        "members": _members(done),
+        "warnings": _warnings(done),
+        "version": __version__,
+    }
+    return f"{json.dumps(whole, ensure_ascii=False, indent=1)}\n".encode()
+
+
+def _step(event: Facts) -> dict[str, Any]:
+    return {
+        "stage": event.get("stage"),
+        "attempt": event.get("attempt"),
+        "started": _started(event),
+        "finished": event.get("time"),
+        "seconds": event.get("seconds"),
+        "version": event.get("version"),
+        "worker": event.get("worker"),
+        "facts": event.get("facts", {}),
+    }
+
+
+def _started(event: Facts) -> str | None:
+    try:
+        began = datetime.fromisoformat(event["time"]) - timedelta(seconds=event["seconds"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return began.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _members(done: Iterable[Facts]) -> int | None:
+    counts = [event["facts"]["members"] for event in done if "members" in event.get("facts", {})]
+    return counts[-1] if counts else None
+
+
+def _warnings(done: Iterable[Facts]) -> list[str]:
+    """Each stage's newest warnings: what was made again may have lost its flaws."""
+    newest = {event.get("stage"): event.get("facts", {}).get("warnings", ()) for event in done}
+    return list(dict.fromkeys(warning for warnings in newest.values() for warning in warnings))

@@ -1,0 +1,131 @@
+"""The uploader: puts the book into the done bucket, reads it back, writes its provenance, and tidies up."""
+
+from __future__ import annotations
+
+import errno
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator
+
+from common import durable, workfiles
+from common.artifacts import Artifact, describe
+from common.config import FilterRow, Settings
+from common.ledger import last
+from common.options import complaints
+from common.settings import Section
+from common.stage import Book, Facts, Halt, Redo, Reject, Stage
+from services.uploader import provenance
+from services.uploader.key import check_template, fill
+from services.uploader.store import FolderStore
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_ONLY_FOLDERS = "Only a folder is supported as done bucket so far: name a path, a mounted one if need be."
+_WRITABLE = "See that it is mounted, has space and may be written to; the stage goes on by itself."
+
+
+class Options(Section):
+    """Where in the done bucket a file goes: `key` may use {barcode}, {name} and {library}."""
+
+    key: Annotated[str, AfterValidator(check_template)] = "{barcode}/{name}"
+
+
+class Uploader(Stage):
+    """Takes the package and its sidecars, leaves them and a provenance.json in the done bucket, nothing elsewhere."""
+
+    keeps_input: ClassVar[bool] = True
+
+    def __init__(self, settings: Settings, row: FilterRow) -> None:
+        super().__init__(settings, row)
+        # Buckets that this worker has written to, and processing buckets that it has swept.
+        self._met: set[Path] = set()
+
+    def check(self) -> list[str]:
+        """Say which options are wrong, and whether the done bucket can be written."""
+        problems = complaints(Options, self.options)
+        bucket = self.settings.global_.done_bucket
+        if _URL.match(bucket):
+            return [*problems, f"The done bucket is {bucket}. {_ONLY_FOLDERS}"]
+        try:
+            with tempfile.TemporaryFile(dir=durable.existing_ancestor(self._path(bucket))):
+                return problems
+        except OSError as error:
+            return [*problems, f"The done bucket {bucket} cannot be written: {error.strerror}. {_WRITABLE}"]
+
+    def process(self, book: Book, work: Path) -> Facts:  # noqa: ARG002 - an upload leaves nothing in the work folder
+        """Put all files and prove them, then the provenance."""
+        if _URL.match(book.done_bucket):
+            raise Reject(f"The book's done bucket is {book.done_bucket}.", _ONLY_FOLDERS)
+        files = _files(book)
+        bucket = self._path(book.done_bucket)
+        self._require_bucket(bucket)
+        with _halting(bucket):
+            sent = self._put(FolderStore(bucket, book.barcode), book, files)
+        self._met.add(bucket)
+        return {
+            "bytes_in": sum(file.size for file in files),
+            "bytes_out": sum(file.size for file in sent),
+            "skipped": len(files) - len(sent),
+            "files": [{**asdict(file), "key": self._key(book, file.name)} for file in files],
+        }
+
+    def opened(self) -> None:
+        """Remove what killed workers left of books that are in the store."""
+        workfiles.sweep(self.settings.global_.processing_bucket, self.row.output_pipe)
+
+    def moved(self, book: Book) -> None:
+        """Remove the book's working files; they are in the store."""
+        workfiles.remove_book(book.folder)
+
+    def _put(self, store: FolderStore, book: Book, files: list[Artifact]) -> list[Artifact]:
+        # Only a killed attempt leaves anything, and listing a store of a million books for nothing is dear.
+        if book.attempt > 1:
+            for name in (provenance.NAME, *(file.name for file in files)):
+                store.sweep(self._key(book, name))
+        sources = {file: book.input_file(file.name) for file in files}
+        sent = [file for file, path in sources.items() if store.put_file(self._key(book, file.name), path, file)]
+        library = self.settings.global_.library
+        store.put_bytes(self._key(book, provenance.NAME), provenance.document(book, self.row.name, library, files))
+        return sent
+
+    def _key(self, book: Book, name: str) -> str:
+        template = Options.model_validate(self.options).key
+        return fill(template, book.barcode, name, self.settings.global_.library)
+
+    def _path(self, bucket: str) -> Path:
+        """Relative paths are relative to the configuration's folder; an absolute one stays as it is."""
+        return self.settings.path.parent / bucket
+
+    def _require_bucket(self, bucket: Path) -> None:
+        """A bucket that was there and is gone was unmounted: what is written now would go to the wrong disk."""
+        if bucket in self._met and not bucket.is_dir():
+            raise Halt(f"The done bucket {bucket} is gone.", _WRITABLE)
+
+
+@contextmanager
+def _halting(bucket: Path) -> Iterator[None]:
+    """Errors of the store hold the stage; a full disk is the worker's matter, who knows of space."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise Halt(f"The done bucket {bucket} cannot be written: {error.strerror}.", _WRITABLE) from error
+
+
+def _files(book: Book) -> list[Artifact]:
+    """What the stage before has made, by its own word in the ledger; without that, what lies there."""
+    done = last(book.events, "done", stage=book.input.name) or {}
+    facts: dict[str, Any] = done.get("facts", {})
+    if "package" in facts:
+        made = (facts["package"], *facts.get("sidecars", ()))
+        return [Artifact(file["name"], file["size"], file["sha256"]) for file in made]
+    found = [path for path in sorted(book.input.rglob("*")) if path.is_file() and not path.is_symlink()]
+    if not found:
+        raise Redo(f"There is nothing in {book.input} to upload, so the book is made again.")
+    return [describe(path, path.relative_to(book.input).as_posix()) for path in found]

@@ -1,0 +1,62 @@
+"""The uploader's options: the template of the keys, and what check() tells of the done bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from books import IN_STORE, run, stored
+
+from common.stage import Book
+from services.uploader.key import check_template, fill
+from services.uploader.stage import Uploader
+
+
+def test_the_key_is_a_template(make: Callable[..., Uploader], book: Book, done: Path) -> None:
+    """A library can have its own order of folders, also by the beginning of the barcode."""
+    stage = make(Uploader, key="{library}/{barcode:.3}/{barcode}/{name}")
+    assert stage.check() == []
+    run(stage, book)
+    assert set(stored(done)) == {f"TESTLIB/390/{key}" for key in IN_STORE}
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{name}", "{barcode}", "{barcode:.3}/{name}", "/{barcode}/{name}", "../{barcode}/{name}", "{barcode}//{name}"],
+)
+def test_a_template_that_loses_books_is_told_before_the_start(make: Callable[..., Uploader], template: str) -> None:
+    """Without barcode or name, books would overwrite each other; nor may a key leave the bucket."""
+    [problem] = make(Uploader, key=template).check()
+    assert "key should" in problem
+
+
+@pytest.mark.parametrize(
+    "template", ["{barcode}/{name}/{title}", "{barcode.__class__}{barcode}{name}", "{barcode", "{}{0}"]
+)
+def test_a_template_of_unknown_fields_is_an_error(template: str) -> None:
+    """Only barcode, name and library, and only themselves."""
+    with pytest.raises(ValueError, match="should"):
+        check_template(template)
+
+
+def test_a_template_is_filled() -> None:
+    """The fields take the book's values."""
+    assert fill("{library}:{barcode}:{name}", "b", "n", "l") == "l:b:n"
+
+
+def test_check_leaves_nothing_behind(uploader: Uploader, tmp_path: Path) -> None:
+    """It writes to the nearest folder there is, without making the bucket."""
+    before = sorted(tmp_path.rglob("*"))
+    assert uploader.check() == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("bucket", "sentence"), [("s3://x", "Only a folder"), ("/proc/1/done", "cannot be written")])
+def test_check_tells_a_bucket_that_cannot_be(make: Callable[..., Uploader], bucket: str, sentence: str) -> None:
+    """A URL and a place that cannot be written have a sentence each."""
+    stage = make(Uploader)
+    shared = stage.settings.global_.model_copy(update={"done_bucket": bucket})
+    stage.settings = stage.settings.model_copy(update={"global_": shared})
+    [problem] = stage.check()
+    assert sentence in problem

@@ -1,0 +1,366 @@
+"""GRIN's client against a server that plays every quirk and fault."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tenacity
+
+from common.errors import Halt, Retry
+from common.grin import session
+from common.grin.client import GrinClient
+from common.grin.download import Download
+from common.grin.rate import RateLimit
+from tests.scripted import Reply, ScriptedGrin, Seen, page, redirect
+
+DATA = b"\x8c" + bytes(range(256)) * 4000
+ARCHIVE = "B1.tar.gz.gpg"
+WHOLE = Reply(DATA, headers={"ETag": '"e1"'})
+CUT = Reply(DATA[:300_000], headers={"ETag": '"e1"'}, promised=len(DATA))
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waits between tries, a hundred times shorter."""
+    monkeypatch.setattr(session, "_jittered", tenacity.wait_random(0, 0.01))
+
+
+@pytest.fixture
+def grin() -> Iterator[ScriptedGrin]:
+    """A server."""
+    with ScriptedGrin() as server:
+        yield server
+
+
+@pytest.fixture
+def client(grin: ScriptedGrin, tmp_path: Path) -> Iterator[GrinClient]:
+    """A client of that server, with two tries."""
+    with GrinClient(grin.settings(tmp_path)) as made:
+        yield made
+
+
+def rest(seen: Seen) -> Reply:
+    """The part of DATA that a Range header asks for."""
+    start = int(seen.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+    content = {"Content-Range": f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"}
+    return Reply(DATA[start:], 206, {"ETag": '"e1"', **content})
+
+
+def fetched(client: GrinClient, folder: Path) -> Download:
+    """B1, downloaded and compared with what the server has."""
+    done = client.download("B1", folder / ARCHIVE)
+    assert (folder / ARCHIVE).read_bytes() == DATA
+    assert (done.size, done.sha256) == (len(DATA), hashlib.sha256(DATA).hexdigest())
+    return done
+
+
+# --- lists ---
+
+
+def test_a_list_in_lines(grin: ScriptedGrin, client: GrinClient) -> None:
+    """Lines come without their ends, empty ones are left out, and parameters go with the request."""
+    grin.at("_failed", Reply("a\tone\r\nb\tzwölf\x85\n\n".encode()))
+    assert list(client.list_lines("_failed", mode="all", result_count=-1)) == ["a\tone", "b\tzwölf\x85"]
+    assert grin.asked("_failed")[0].query == {"format": ["text"], "mode": ["all"], "result_count": ["-1"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "barcodes"),
+    [
+        (b"39000000000018\n39000000000026\n", ["39000000000018", "39000000000026"]),
+        (b"$B12.tar.gz.gpg\nTESTLIB_HV1.tar.gz.gpg\t2019/03/04\n", ["$B12", "HV1"]),
+        (b"Barcode\tTitle\nW1PD1-I3\tx", ["W1PD1-I3"]),
+        (b"", []),
+    ],
+)
+def test_the_barcodes_of_a_list(grin: ScriptedGrin, client: GrinClient, text: bytes, barcodes: list[str]) -> None:
+    """The first column is the barcode, with or without an archive's suffix, a prefix, and a heading."""
+    grin.at("_converted", Reply(text))
+    assert list(client.barcodes("converted")) == barcodes
+
+
+def test_a_message_is_no_list(grin: ScriptedGrin, client: GrinClient) -> None:
+    """A text that is no list is an error, never an empty or a strange list."""
+    grin.at("_available", Reply(b"Quota exceeded, come back later\n"))
+    with pytest.raises(Retry, match="_available begins with 'Quota exceeded"):
+        list(client.barcodes("available"))
+
+
+def test_a_list_that_breaks_off(grin: ScriptedGrin, client: GrinClient) -> None:
+    """A list that is cut is an error at its end, never a shorter list."""
+    grin.at("_all_books", Reply(b"39000000000018\n390000", promised=1000))
+    rows = client.barcodes("all_books")
+    assert next(rows) == "39000000000018"
+    with pytest.raises(Retry, match="broke in the middle"):
+        list(rows)
+
+
+def test_an_endless_line(grin: ScriptedGrin, client: GrinClient) -> None:
+    """What has no line ends is refused before it fills the memory."""
+    grin.at("_all_books", Reply(b"x" * 3_000_000))
+    with pytest.raises(Retry, match="more than a megabyte"):
+        list(client.list_lines("_all_books"))
+
+
+def test_a_list_that_is_not_there(client: GrinClient) -> None:
+    """A wrong library code halts with the setting's name."""
+    with pytest.raises(Halt, match="no list _available of the library TESTLIB") as caught:
+        list(client.barcodes("available"))
+    assert "global.library" in caught.value.cure
+
+
+# --- logins and redirects ---
+
+
+def test_a_withdrawn_token_is_renewed_once(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
+    """A redirect to the login page costs one new token, and the request goes on."""
+    grin.at(ARCHIVE, WHOLE)
+    fetched(client, tmp_path)
+    grin.token = 7
+    fetched(client, tmp_path)
+    assert grin.token == 8
+
+
+@pytest.mark.parametrize("login", [page(), Reply(status=401), Reply(b"\n <html>no content type")])
+def test_every_kind_of_login_page(grin: ScriptedGrin, client: GrinClient, tmp_path: Path, login: Reply) -> None:
+    """A page, or a 401, where an archive was expected is a lost login, never data."""
+    grin.at(ARCHIVE, login, WHOLE)
+    fetched(client, tmp_path)
+    grin.at(ARCHIVE, login)
+    with pytest.raises(Halt, match="login page"):
+        client.download("B1", tmp_path / "other")
+    assert not (tmp_path / "other").stat().st_size
+
+
+def test_a_login_page_is_no_list(grin: ScriptedGrin, client: GrinClient) -> None:
+    """A list never begins with a page."""
+    grin.at("_converted", page())
+    with pytest.raises(Halt, match="login page"):
+        list(client.barcodes("converted"))
+
+
+def test_unavailable_is_not_a_login(grin: ScriptedGrin, client: GrinClient) -> None:
+    """GRIN's own page for overload is a passing fault."""
+    grin.at("_converted", Reply(b"<html>Your request is unavailable"), Reply(b"39000000000018\n"))
+    assert list(client.barcodes("converted")) == ["39000000000018"]
+    assert grin.token == 1
+
+
+def test_not_on_the_list_of_users(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
+    """A 403 halts, with the advice that a change takes its time."""
+    grin.at(ARCHIVE, Reply(status=403))
+    with pytest.raises(Halt, match="403") as caught:
+        client.download("B1", tmp_path / ARCHIVE)
+    assert "12 hours" in caught.value.cure
+
+
+def test_a_redirect_inside_grin(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
+    """GRIN's own redirects are followed, with the token."""
+    grin.at(ARCHIVE, redirect("/libraries/TESTLIB/moved"))
+    grin.at("moved", WHOLE)
+    fetched(client, tmp_path)
+    assert grin.asked("moved")[0].headers["Authorization"] == "Bearer token-1"
+
+
+def test_a_redirect_elsewhere(grin: ScriptedGrin, tmp_path: Path) -> None:
+    """The token goes to no other host unless the configuration names it."""
+    with ScriptedGrin() as other:
+        other.token = 1
+        other.script["/file"] = [WHOLE]
+        grin.at(ARCHIVE, redirect(f"{other.url}/file"))
+        with GrinClient(grin.settings(tmp_path)) as strict, pytest.raises(Halt, match="which is not GRIN") as caught:
+            strict.download("B1", tmp_path / ARCHIVE)
+        assert "grin.allowed_hosts" in caught.value.cure
+        assert other.seen == []
+        grin.token = 0
+        with GrinClient(grin.settings(tmp_path, allowed_hosts=[other.netloc])) as trusting:
+            fetched(trusting, tmp_path)
+        assert other.seen[0].headers["Authorization"] == "Bearer token-1"
+
+
+@pytest.mark.parametrize("location", ["ftp://127.0.0.1/x", "//evil.example/x", "http://127.0.0.1@evil.example/"])
+def test_redirects_that_are_traps(grin: ScriptedGrin, client: GrinClient, tmp_path: Path, location: str) -> None:
+    """Other schemes and hosts, however they are written, get no request."""
+    grin.at(ARCHIVE, redirect(location))
+    with pytest.raises(Halt, match="which is not GRIN"):
+        client.download("B1", tmp_path / ARCHIVE)
+
+
+def test_redirects_in_a_circle(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
+    """After five hops there is an end."""
+    grin.at(ARCHIVE, redirect(f"/libraries/TESTLIB/{ARCHIVE}"))
+    with pytest.raises(Retry, match="more than 5 times"):
+        client.download("B1", tmp_path / ARCHIVE)
+    assert len(grin.asked(ARCHIVE)) == 6
+
+
+# --- faults ---
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_passing_faults(grin: ScriptedGrin, client: GrinClient, tmp_path: Path, status: int) -> None:
+    """A fault of the server is tried again a few times, then it is the board's turn."""
+    grin.at(ARCHIVE, Reply(status=status), WHOLE)
+    fetched(client, tmp_path)
+    grin.at(ARCHIVE, Reply(status=status))
+    with pytest.raises(Retry, match=str(status)):
+        client.download("B1", tmp_path / "other")
+    assert len(grin.asked(ARCHIVE)) == 4
+
+
+def test_retry_after(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
+    """A long Retry-After is the board's delay and costs no second request; a short one is waited for."""
+    grin.at(ARCHIVE, Reply(status=429, headers={"Retry-After": "1800"}))
+    with pytest.raises(Retry) as caught:
+        client.download("B1", tmp_path / ARCHIVE)
+    assert caught.value.delay == 1800
+    assert len(grin.asked(ARCHIVE)) == 1
+    grin.at(ARCHIVE, Reply(status=503, headers={"Retry-After": "0"}), WHOLE)
+    fetched(client, tmp_path)
+
+
+def test_an_unexpected_status(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
+    """Other codes are for the board, not for a second request."""
+    grin.at(ARCHIVE, Reply(status=418))
+    with pytest.raises(Retry, match="418"):
+        client.download("B1", tmp_path / ARCHIVE)
+    assert len(grin.asked(ARCHIVE)) == 1
+
+
+def test_nobody_answers(grin: ScriptedGrin, tmp_path: Path) -> None:
+    """A server that is not there is a Retry that names the host."""
+    settings = grin.settings(tmp_path, base_url="http://127.0.0.1:9/libraries")
+    with GrinClient(settings) as client, pytest.raises(Retry, match=r"127\.0\.0\.1 cannot be reached"):
+        client.download("B1", tmp_path / ARCHIVE)
+
+
+def test_a_stalled_connection(grin: ScriptedGrin, tmp_path: Path) -> None:
+    """The time-out counts seconds without a byte, and what came before is kept."""
+    over = threading.Event()
+    stalled = Reply(DATA[:300_000], headers={"ETag": '"e1"'}, promised=len(DATA), then_wait=over)
+    grin.at(ARCHIVE, stalled, rest)
+    with GrinClient(grin.settings(tmp_path, idle_timeout=0.3)) as client:
+        fetched(client, tmp_path)
+    over.set()
+
+
+def test_every_request_is_counted(grin: ScriptedGrin, tmp_path: Path) -> None:
+    """The hook hears the endpoint and the status, never a barcode."""
+    heard: list[tuple[str, str]] = []
+    grin.at(ARCHIVE, Reply(status=503), WHOLE)
+    with GrinClient(grin.settings(tmp_path), lambda *one: heard.append(one)) as client:
+        fetched(client, tmp_path)
+        grin.at("_converted", Reply(b"B1\n"))
+        list(client.barcodes("converted"))
+    assert heard == [("token", "200"), ("archive", "503"), ("archive", "200"), ("_converted", "200")]
+
+
+# --- downloads ---
+
+
+def test_a_download(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
+    """The file is the server's, and progress is told with the total."""
+    told: list[tuple[int, int | None]] = []
+    grin.at(ARCHIVE, WHOLE)
+    done = client.download("B1", tmp_path / ARCHIVE, lambda *one: told.append(one))
+    assert done == Download('"e1"', len(DATA), hashlib.sha256(DATA).hexdigest())
+    assert told[0] == (0, len(DATA))
+    assert told[-1] == (len(DATA), len(DATA))
+
+
+def test_a_dollar_in_a_barcode(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
+    """Barcodes are encoded for the address."""
+    grin.at("%24B12.tar.gz.gpg", WHOLE)
+    assert client.download("$B12", tmp_path / "x").size == len(DATA)
+
+
+def test_a_broken_download_goes_on(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
+    """What has come is kept, the rest is asked for under the same ETag, and the hash is of the whole."""
+    grin.at(ARCHIVE, CUT, rest)
+    fetched(client, tmp_path)
+    second = grin.asked(ARCHIVE)[1].headers
+    assert (second["Range"], second["If-Range"]) == ("bytes=300000-", '"e1"')
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        WHOLE,
+        Reply(DATA, headers={"ETag": '"e2"'}),
+        Reply(DATA),
+    ],
+)
+def test_a_download_that_must_start_again(
+    grin: ScriptedGrin, client: GrinClient, tmp_path: Path, second: Reply
+) -> None:
+    """A server that knows no ranges, or has a new archive by now, sends all of it, and nothing old is kept."""
+    grin.at(ARCHIVE, CUT, second)
+    assert fetched(client, tmp_path).etag == second.headers.get("ETag", "")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Reply(status=416),
+        Reply(DATA[5:], 206, {"ETag": '"e1"', "Content-Range": f"bytes 5-{len(DATA) - 1}/{len(DATA)}"}),
+        Reply(DATA[300_000:], 206, {"ETag": '"e2"', "Content-Range": f"bytes 300000-{len(DATA) - 1}/{len(DATA)}"}),
+    ],
+)
+def test_a_range_that_does_not_fit(grin: ScriptedGrin, tmp_path: Path, wrong: Reply) -> None:
+    """Parts of another file, or from another place, are never joined: the download starts again."""
+    grin.at(ARCHIVE, CUT, wrong, WHOLE)
+    with GrinClient(grin.settings(tmp_path, tries=3)) as client:
+        fetched(client, tmp_path)
+    assert "Range" not in grin.asked(ARCHIVE)[2].headers
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"weak"', "bare"])
+def test_no_resuming_without_a_strong_etag(
+    grin: ScriptedGrin, client: GrinClient, tmp_path: Path, etag: str | None
+) -> None:
+    """Only a strong ETag proves that two parts are of one file."""
+    headers = {"ETag": etag} if etag else {}
+    grin.at(ARCHIVE, Reply(DATA[:1000], headers=headers, promised=len(DATA)), Reply(DATA, headers=headers))
+    fetched(client, tmp_path)
+    assert "Range" not in grin.asked(ARCHIVE)[1].headers
+
+
+def test_a_body_without_a_length(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
+    """Chunked bodies have no total, and are taken whole."""
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(DATA), DATA)
+    told: list[int | None] = []
+    grin.at(ARCHIVE, Reply(chunked, headers={"Transfer-Encoding": "chunked"}))
+    assert client.download("B1", tmp_path / "x", lambda _, total: told.append(total)).size == len(DATA)
+    assert set(told) == {None}
+
+
+@pytest.mark.parametrize(("body", "reason"), [(b"", "empty file"), (b"\x1f\x8bplain gzip", "no encrypted archive")])
+def test_what_is_no_archive(grin: ScriptedGrin, client: GrinClient, tmp_path: Path, body: bytes, reason: str) -> None:
+    """Nothing, or bytes that no OpenPGP file begins with, are refused at once."""
+    grin.at(ARCHIVE, Reply(body))
+    with pytest.raises(Retry, match=reason):
+        client.download("B1", tmp_path / ARCHIVE)
+
+
+def test_not_in_the_pool(client: GrinClient, tmp_path: Path) -> None:
+    """A 404 is for the board: the archive may come."""
+    with pytest.raises(Retry, match="no converted archive of this book now") as caught:
+        client.download("B1", tmp_path / ARCHIVE)
+    assert "conversion" in caught.value.cure
+
+
+def test_the_rate() -> None:
+    """Requests are spaced evenly, the first at once."""
+    waits: list[float] = []
+    rate = RateLimit(100)
+    start = time.monotonic()
+    for _ in range(6):
+        rate.wait()
+        waits.append(time.monotonic() - start)
+    assert waits[0] < 0.01
+    assert waits[5] >= 0.049

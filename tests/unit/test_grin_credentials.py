@@ -1,0 +1,142 @@
+"""Credentials from a file, and access tokens for them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from common.errors import Halt
+from common.grin.credentials import AccessToken, read_credentials
+from common.grin.errors import Passing
+from common.settings import Settings
+from tests.scripted import Reply, ScriptedGrin
+
+
+@pytest.fixture
+def grin() -> Iterator[ScriptedGrin]:
+    """A server with a token endpoint."""
+    with ScriptedGrin() as server:
+        yield server
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    """An HTTP client that is closed afterwards."""
+    with httpx.Client() as client:
+        yield client
+
+
+def file_of(settings: Settings) -> Path:
+    """The credentials file."""
+    assert settings.grin.credentials_file is not None
+    return settings.grin.credentials_file
+
+
+def nobody(*_: str) -> None:
+    """Listens and does nothing."""
+
+
+def test_a_persons_refresh_token(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
+    """A refresh token becomes an access token at the configured address, with GRIN's scopes; it is asked for once."""
+    requests: list[tuple[str, str]] = []
+    token = AccessToken(grin.settings(tmp_path).grin, http, lambda *one: requests.append(one))
+    assert [token.value(), token.value()] == ["token-1", "token-1"]
+    assert requests == [("token", "200")]
+    assert grin.seen[0].form["refresh_token"] == ["r3fresh"]
+    assert "userinfo.email" in grin.seen[0].form["scope"][0]
+
+
+def test_a_service_accounts_key(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
+    """A key signs its own request, and the configured address wins over the file's."""
+    settings = grin.settings(tmp_path)
+    key = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    info = {"type": "service_account", "client_email": "robot@example.org", "private_key": key.decode()}
+    file_of(settings).write_text(json.dumps({**info, "token_uri": "https://nowhere.invalid/token"}))
+    assert AccessToken(settings.grin, http, nobody).value() == "token-1"
+    assert grin.seen[0].form["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
+
+
+def test_an_expired_token_is_renewed(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
+    """A token that is about to end is not sent any more."""
+    answer = {"access_token": "short", "expires_in": 1}
+    grin.token_reply = Reply(json.dumps(answer).encode())
+    token = AccessToken(grin.settings(tmp_path).grin, http, nobody)
+    assert token.value() == "short"
+    grin.token_reply = None
+    assert token.value() == "token-1"
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o606, 0o660])
+def test_a_file_that_others_can_read(tmp_path: Path, grin: ScriptedGrin, mode: int) -> None:
+    """Credentials are for their owner alone, and the cure is a command."""
+    settings = grin.settings(tmp_path)
+    file_of(settings).chmod(mode)
+    if os.geteuid() != 0:
+        pytest.skip("only root's own file shows the plain rule")
+    with pytest.raises(Halt, match=f"mode {mode:o}") as caught:
+        read_credentials(settings.grin)
+    assert caught.value.cure == f"Run: chmod 600 {file_of(settings)}"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_file_for_its_owner(tmp_path: Path, grin: ScriptedGrin, mode: int) -> None:
+    """Owner-only modes are taken."""
+    settings = grin.settings(tmp_path)
+    file_of(settings).chmod(mode)
+    read_credentials(settings.grin)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("no json", "is not JSON"),
+        ("[]", "holds no JSON object"),
+        ("{}", "has no refresh_token"),
+        ('{"type": "service_account"}', "incomplete or damaged"),
+        ('{"type": "service_account", "client_email": "a", "private_key": "s3cret"}', "incomplete or damaged"),
+    ],
+)
+def test_a_file_that_holds_no_credentials(tmp_path: Path, grin: ScriptedGrin, text: str, reason: str) -> None:
+    """What is wrong with the file is a sentence that shows nothing of its content."""
+    settings = grin.settings(tmp_path)
+    file_of(settings).write_text(text)
+    with pytest.raises(Halt, match=reason) as caught:
+        read_credentials(settings.grin)
+    assert "s3cret" not in caught.value.reason
+
+
+def test_no_file(tmp_path: Path, grin: ScriptedGrin) -> None:
+    """A missing file and a missing setting halt with a sentence each."""
+    settings = grin.settings(tmp_path)
+    file_of(settings).unlink()
+    with pytest.raises(Halt, match="cannot be read: No such file"):
+        read_credentials(settings.grin)
+    with pytest.raises(Halt, match="credentials_file is not set"):
+        read_credentials(settings.grin.model_copy(update={"credentials_file": None}))
+
+
+def test_a_refused_grant(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
+    """A withdrawn consent halts the stage, and says so without the token; mending the file is enough."""
+    grin.token_reply = Reply(b'{"error": "invalid_grant", "error_description": "r3fresh is revoked"}', 400)
+    token = AccessToken(grin.settings(tmp_path).grin, http, nobody)
+    with pytest.raises(Halt, match="invalid_grant") as caught:
+        token.value()
+    assert "r3fresh" not in caught.value.reason
+    grin.token_reply = None
+    assert token.value() == "token-1"
+
+
+def test_nobody_at_the_token_address(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
+    """A token endpoint that cannot be reached is a passing fault."""
+    settings = grin.settings(tmp_path, token_uri="http://127.0.0.1:9/token")
+    with pytest.raises(Passing, match=r"127\.0\.0\.1"):
+        AccessToken(settings.grin, http, nobody).value()
