@@ -1,0 +1,1 @@
+"""GRIN, the Google Return Interface: credentials, the rate of requests, lists and archives."""

@@ -1,0 +1,159 @@
+"""Google credentials from a file: a service account's key, or a person's refresh token; and fresh access tokens."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from google.auth import exceptions, transport
+from google.oauth2 import credentials as person
+from google.oauth2 import service_account
+
+from common.errors import Halt
+from common.grin.errors import Passing
+from common.settings import GrinSettings
+
+SCOPES = (
+    "openid",
+    "https://www.googleapis.com/auth/userinfo.email",
+    "https://www.googleapis.com/auth/userinfo.profile",
+)
+Google = service_account.Credentials | person.Credentials
+_CURE = "Let grin.credentials_file name a service account's key or an authorised user's file, as Google made it."
+
+
+class _Reply(transport.Response):
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+
+    @property
+    def status(self) -> int:
+        return self._response.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._response.headers
+
+    @property
+    def data(self) -> bytes:
+        return self._response.content
+
+
+class _Transport(transport.Request):
+    """What google-auth sends its token requests through."""
+
+    def __init__(self, http: httpx.Client, on_request: Callable[[str, str], None]) -> None:
+        self._http = http
+        self._on_request = on_request
+
+    def __call__(
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        **_: Any,
+    ) -> _Reply:
+        try:
+            response = self._http.request(method, url, content=body, headers=headers, timeout=timeout or 30)
+        except httpx.RequestError as error:
+            self._on_request("token", "error")
+            raise exceptions.TransportError(f"{type(error).__name__}: {error}") from None  # type: ignore[no-untyped-call]
+        self._on_request("token", str(response.status_code))
+        return _Reply(response)
+
+
+class AccessToken:
+    """The bearer token for GRIN; made when it is first needed, and again before it expires."""
+
+    def __init__(self, settings: GrinSettings, http: httpx.Client, on_request: Callable[[str, str], None]) -> None:
+        self._settings = settings
+        self._transport = _Transport(http, on_request)
+        self._google: Google | None = None
+
+    def value(self) -> str:
+        """A token that Google has not let expire; Halt when Google refuses one, Passing when it cannot be reached."""
+        if self._google is None or not self._google.valid:
+            self.refresh()
+        return str(self._google.token if self._google else "")
+
+    def refresh(self) -> None:
+        """Ask for a new token, with the file read anew: a person may just have mended it."""
+        self._google = read_credentials(self._settings)
+        try:
+            self._google.refresh(self._transport)  # type: ignore[no-untyped-call]
+        except exceptions.RefreshError as error:
+            raise _refused(error) from None
+        except exceptions.TransportError as error:
+            host = httpx.URL(self._settings.token_uri).host
+            raise Passing(f"No access token could be had from {host} ({error}).") from None
+
+
+def read_credentials(settings: GrinSettings) -> Google:
+    """The credentials in grin.credentials_file; Halt says what is wrong with the file and how to mend it."""
+    if settings.credentials_file is None:
+        raise Halt("There are no Google credentials: grin.credentials_file is not set.", _CURE)
+    _check_mode(settings.credentials_file)
+    return _made(_parsed(settings.credentials_file), settings)
+
+
+def _check_mode(file: Path) -> None:
+    try:
+        info = file.stat()
+    except OSError as error:
+        raise Halt(f"The credentials file {file} cannot be read: {error.strerror}.", _CURE) from None
+    if not stat.S_ISREG(info.st_mode):
+        raise Halt(f"The credentials file {file} is not a file.", _CURE)
+    # Kubernetes shows a secret as root's file, readable through the pod's own group; that cannot be narrowed.
+    mounted = info.st_uid == 0 != os.geteuid() and stat.S_IMODE(info.st_mode) in {0o440, 0o640}
+    if info.st_mode & 0o077 and not mounted:
+        reason = f"The credentials file {file} can be read or changed by others (mode {stat.S_IMODE(info.st_mode):o})."
+        raise Halt(reason, f"Run: chmod 600 {file}")
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    try:
+        info = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Halt(f"The credentials file {file} cannot be read: {error.strerror}.", _CURE) from None
+    except ValueError:
+        raise Halt(f"The credentials file {file} is not JSON.", _CURE) from None
+    if not isinstance(info, dict):
+        raise Halt(f"The credentials file {file} holds no JSON object.", _CURE)
+    return info
+
+
+def _made(info: dict[str, Any], settings: GrinSettings) -> Google:
+    file = settings.credentials_file
+    try:
+        return _service_account(info, settings) if info.get("type") == "service_account" else _person(info, settings)
+    except KeyError as error:
+        raise Halt(f"The credentials file {file} has no {error.args[0]}.", _CURE) from None
+    except (ValueError, exceptions.GoogleAuthError):
+        raise Halt(f"The key in the credentials file {file} is incomplete or damaged.", _CURE) from None
+
+
+def _service_account(info: dict[str, Any], settings: GrinSettings) -> Google:
+    make: Callable[..., Google] = service_account.Credentials.from_service_account_info
+    return make({**info, "token_uri": settings.token_uri}, scopes=SCOPES)
+
+
+def _person(info: dict[str, Any], settings: GrinSettings) -> Google:
+    members = {name: info[name] for name in ("refresh_token", "client_id", "client_secret")}
+    make: Callable[..., Google] = person.Credentials
+    return make(token=None, token_uri=settings.token_uri, scopes=SCOPES, **members)
+
+
+def _refused(error: exceptions.RefreshError) -> Halt | Passing:
+    answer = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], dict) else {}
+    code = str(answer.get("error", "no reason given"))[:60]
+    if error.retryable:
+        return Passing(f"Google gives no access token just now ({code}).")
+    cure = "Make new credentials (the consent may be withdrawn or the key deleted) and put them into the file."
+    return Halt(f"Google refuses the credentials ({code}).", cure)

@@ -1,0 +1,245 @@
+"""What a configuration may hold: one class a section, with types, defaults and limits.
+
+`common.config.load` makes these from config.yaml and the environment; paths are absolute once it has done so.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from common.errors import ConfigError
+from common.sizes import parse_size
+
+
+def _nothing_is_empty(value: object) -> object:
+    return {} if value is None else value
+
+
+def _stage_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,39}", name):
+        raise ValueError("should begin with a letter and hold at most 40 letters, digits, - and _")
+    return name
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("should be an address such as https://books.google.com/libraries")
+    return url.rstrip("/")
+
+
+def _listen(address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")) or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("should be HOST:PORT, such as 127.0.0.1:8080")
+    return address
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class Section(BaseModel):
+    """One section of the file: unknown keys are refused, and nothing changes once it is loaded."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True, hide_input_in_errors=True
+    )
+
+
+def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a section by the keys that they have in the file."""
+    return {str(field.validation_alias or name): field for name, field in model.model_fields.items()}
+
+
+def _one_secret(section: Section, key: str) -> None:
+    if getattr(section, key) is not None and getattr(section, f"{key}_file") is not None:
+        text = "and `{key}_file` are both set; keep one of them"
+        raise PydanticCustomError("conflict", text, {"key": key})
+
+
+def _secret(inline: SecretStr | None, file: Path | None) -> str | None:
+    if file is None:
+        return inline.get_secret_value() if inline else None
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError([f"The secret file {file} is not UTF-8 text."]) from None
+    except OSError as error:
+        raise ConfigError([f"The secret file {file} cannot be read: {error.strerror}."]) from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+class GlobalSettings(Section):
+    """What all stages share: where the books are, the passphrase, and the rhythm of the board."""
+
+    library: str = ""
+    """GRIN's directory code, case-sensitive."""
+    pipeline_dir: Path = Path("pipeline")
+    temp_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir(), "grin-pipeline"))
+    processing_bucket: Path = Path("processing")
+    done_bucket: str = "done"
+    """A path, or a URL such as s3://bucket/prefix."""
+    all_books: Path | None = None
+    gpg_passphrase: SecretStr | None = None
+    gpg_passphrase_file: Path | None = None
+    min_free: Size = 0
+    """Bytes that stay free on the disk of the processing bucket."""
+    heartbeat: Seconds = 5
+    reap_after: Seconds = 30
+    """A worker without a heartbeat for this long is dead; a live one beats at least three times in it."""
+    poll: Seconds = 0.5
+    """The longest an idle worker waits before it looks again."""
+    grace: float = Field(default=25, ge=0)
+    """Seconds that a stopping worker may take to finish its book before it hands it back."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> GlobalSettings:
+        _one_secret(self, "gpg_passphrase")
+        return self
+
+    @property
+    def beat_every(self) -> float:
+        """Seconds between two heartbeats: however the two are set, live work must never be reaped."""
+        return min(self.heartbeat, self.reap_after / 3)
+
+    def passphrase(self) -> str:
+        """The passphrase, its file read anew at each call; ConfigError when there is none."""
+        found = _secret(self.gpg_passphrase, self.gpg_passphrase_file)
+        if not found:
+            lack = f"{self.gpg_passphrase_file} is empty" if self.gpg_passphrase_file else "There is no passphrase"
+            raise ConfigError([f"{lack}: put the library's passphrase into the file that gpg_passphrase_file names."])
+        return found
+
+
+class GrinSettings(Section):
+    """How to reach GRIN, and how gently."""
+
+    base_url: HttpUrl = "https://books.google.com/libraries"
+    token_uri: HttpUrl = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+    credentials_file: Path | None = None
+    requests_per_second: Seconds = 5
+    converted_pool: Count = 5_000
+    queue_limit: Count = 50_000
+    connect_timeout: Seconds = 10
+    idle_timeout: Seconds = 60
+    """Seconds without a byte, however long the whole download takes."""
+    tries: Count = 4
+    """Requests inside one attempt; the board counts the attempts."""
+    allowed_hosts: list[str] = []
+    """Hosts besides base_url's that a redirect may lead to."""
+
+
+class SeedSettings(Section):
+    """Which books `up` seeds: how many, from where, and whether conversions are asked for."""
+
+    from_: str | None = Field(default=None, validation_alias="from")
+    limit: int | None = Field(default=None, ge=0)
+    sample: Count | None = None
+    barcodes_file: Path | None = None
+    convert: bool = False
+
+
+class BoardSettings(Section):
+    """Where the board's page listens, and the token that its buttons ask for."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8080"
+    action_token: SecretStr | None = None
+    action_token_file: Path | None = None
+    metrics_port: int = Field(default=9100, ge=0, le=65535)
+    """The first of the ports that `up` gives to the stages."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> BoardSettings:
+        _one_secret(self, "action_token")
+        return self
+
+    def token(self) -> str | None:
+        """The action token, its file read anew at each call; None when there is none."""
+        return _secret(self.action_token, self.action_token_file) or None
+
+
+class FilterRow(Section):
+    """One stage: its class, the buckets on both of its sides, and how it treats failures."""
+
+    name: Annotated[str, AfterValidator(_stage_name)]
+    class_: str = Field(validation_alias="class")
+    input_pipe: Path
+    output_pipe: Path
+    workers: Count = 1
+    wip_limit: Count | None = None
+    """The stage claims nothing while its output bucket holds this many tokens."""
+    wip_bytes: Annotated[Size, Field(ge=1)] | None = None
+    attempts: Count = 5
+    backoff: float = Field(default=30, ge=0, allow_inf_nan=False)
+    backoff_max: float = Field(default=3600, ge=0, allow_inf_nan=False)
+    time_limit: Seconds | None = None
+    redos: int = Field(default=1, ge=0)
+    options: Annotated[dict[str, Any], BeforeValidator(_nothing_is_empty)] = {}
+
+
+class Shape(Section):
+    """The whole of a configuration file."""
+
+    global_: Annotated[GlobalSettings, BeforeValidator(_nothing_is_empty)] = Field(
+        GlobalSettings(), validation_alias="global"
+    )
+    grin: Annotated[GrinSettings, BeforeValidator(_nothing_is_empty)] = GrinSettings()
+    seed: Annotated[SeedSettings, BeforeValidator(_nothing_is_empty)] = SeedSettings()
+    filters: list[FilterRow] = []
+    board: Annotated[BoardSettings, BeforeValidator(_nothing_is_empty)] = BoardSettings()
+
+
+class Settings(Shape):
+    """A loaded configuration, and the line of stages that it describes."""
+
+    path: Path = Path("config.yaml")
+    """The file that it comes from."""
+
+    def row(self, name: str) -> FilterRow:
+        """The stage of that name; ConfigError tells the names there are."""
+        for row in self.filters:
+            if row.name == name:
+                return row
+        names = ", ".join(row.name for row in self.filters) or "none"
+        raise ConfigError([f"{self.path}: There is no stage {name} under filters; there are: {names}."])
+
+    def heads(self) -> list[FilterRow]:
+        """The stages that no other stage feeds."""
+        outputs = {row.output_pipe for row in self.filters}
+        return [row for row in self.filters if row.input_pipe not in outputs]
+
+    def bucket_paths(self) -> list[Path]:
+        """All buckets in the order that a token visits them, one line after the other."""
+        after = {row.input_pipe: row.output_pipe for row in self.filters}
+        found: dict[Path, None] = {}
+        for head in self.heads():
+            pipe: Path | None = head.input_pipe
+            while pipe is not None and pipe not in found:
+                found[pipe] = None
+                pipe = after.get(pipe)
+        return list(found)
+
+    def buckets(self) -> list[str]:
+        """The names of all buckets, in the same order."""
+        return [pipe.name for pipe in self.bucket_paths()]
+
+    def upstream(self, name: str) -> tuple[str, ...]:
+        """The names of the stages before this one, nearest first."""
+        found: dict[str, None] = {}
+        pipes = [self.row(name).input_pipe]
+        for pipe in pipes:
+            before = [row for row in self.filters if row.output_pipe == pipe and row.name not in found]
+            found.update((row.name, None) for row in before)
+            pipes.extend(row.input_pipe for row in before)
+        return tuple(found)
