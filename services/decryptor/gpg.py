@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -13,6 +14,7 @@ import gnupg
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - only gpg's empty home, private to this process
 _PREFIX = "grin-gpg-"
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,12 @@ class Outcome:
     @property
     def too_large(self) -> bool:
         """gpg stopped at the limit of bytes."""
-        return "exceeded" in self.said.lower() or "max-output" in self.said.lower()
+        return "exceeded --max-output" in self.said
+
+    @property
+    def disk_error(self) -> int | None:
+        """The error number when the disk took no more of the output, which says nothing about the archive."""
+        return next((code for code in _DISK if os.strerror(code) in self.said), None)
 
 
 class Gpg:
@@ -57,7 +64,8 @@ class Gpg:
 
     def __init__(self, fallback: Path) -> None:
         self.home = self._make_home(fallback)
-        environ = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL") if key in os.environ}
+        # Outcome reads gpg's messages, so they must be English wherever this runs.
+        environ = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
         # --no-autostart: a passphrase needs no agent, and none may be left running.
         options = ["--no-autostart", "--ignore-time-conflict"]
         self._gpg = gnupg.GPG(gnupghome=str(self.home), options=options, env=environ | {"HOME": str(self.home)})
@@ -67,8 +75,10 @@ class Gpg:
         extra = ["--max-output", str(max_bytes), *([] if need_mdc else ["--ignore-mdc-error"])]
         # gpg opens the archive itself, as its one argument; through python-gnupg's own pipe the bytes would be copied
         # once more in Python. Standard input then carries the passphrase alone.
+        # python-gnupg writes the passphrase as Latin-1; this way its bytes are UTF-8, as gpg reads them from a file.
+        secret = passphrase.encode().decode("latin-1")
         result = self._gpg.decrypt_file(
-            io.BytesIO(b""), passphrase=passphrase, output=str(target), extra_args=[*extra, "--", str(archive)]
+            io.BytesIO(b""), passphrase=secret, output=str(target), extra_args=[*extra, "--", str(archive)]
         )
         lines = tuple(line for line in result.stderr.splitlines() if line.startswith("[GNUPG:] "))
         words = frozenset(line.split()[1] for line in lines if len(line.split()) > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import ClassVar
@@ -38,9 +39,9 @@ class Decryptor(Stage):
         if shutil.which("gpg") is None:
             problems.append("gpg is not installed, and the decryptor needs it: apt-get install gnupg.")
         try:
-            self.settings.global_.passphrase()
-        except ConfigError as error:
-            problems += error.problems
+            self._passphrase()
+        except Halt as halt:
+            problems.append(halt.reason)
         return problems
 
     def process(self, book: Book, work: Path) -> Facts:
@@ -52,6 +53,8 @@ class Decryptor(Stage):
         outcome = self._running().decrypt(archive, target, self._passphrase(), options.max_bytes, need_mdc=need_mdc)
         if not (outcome.whole and (outcome.intact or not need_mdc)):
             target.unlink(missing_ok=True)
+            if outcome.disk_error:
+                raise OSError(outcome.disk_error, os.strerror(outcome.disk_error), str(target))
             raise self._verdict(outcome, options.max_bytes, book)
         Decryptor._opened_at = now()
         durable.fsync_path(target)
@@ -68,10 +71,14 @@ class Decryptor(Stage):
         return self._gpg
 
     def _passphrase(self) -> str:
+        cure = "The decryptor goes on as soon as the passphrase can be read."
         try:
-            return self.settings.global_.passphrase()
+            passphrase = self.settings.global_.passphrase()
         except ConfigError as error:
-            raise Halt(error.problems[0], "The decryptor goes on as soon as the passphrase can be read.") from None
+            raise Halt(error.problems[0], cure) from None
+        if set(passphrase) & set("\r\n\0"):
+            raise Halt("The passphrase has more than one line: its file may hold one line and nothing else.", cure)
+        return passphrase
 
     def _verdict(self, outcome: Outcome, limit: int, book: Book) -> Halt | Redo | Reject:
         if outcome.wrong_passphrase and not self._only_this_one(book):

@@ -170,3 +170,34 @@ def test_home_is_private_and_removed(desk: Desk, good: bytes) -> None:
     assert home.stat().st_mode & 0o777 == 0o700
     desk.stage.close()
     assert not home.exists()
+
+
+def test_a_full_disk(desk: Desk, good: bytes) -> None:
+    """A disk that takes no more is the disk's error, and never the book's."""
+    (desk.work / "A1.tar.gz").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        desk.decrypt(good)
+
+
+@pytest.mark.parametrize("passphrase", ["größer", "\N{RIGHTWARDS ARROW} to the east", " space at both ends "])
+def test_a_passphrase_of_any_letters(desk: Desk, tmp_path: Path, passphrase: str) -> None:
+    """The bytes of the passphrase's file are what opens the archive."""
+    (tmp_path / "passphrase").write_text(f"{passphrase}\n", encoding="utf-8")
+    desk.decrypt(encrypt(PLAIN, tmp_path / "home", passphrase=passphrase))
+
+
+def test_a_passphrase_of_two_lines(desk: Desk, good: bytes, tmp_path: Path) -> None:
+    """A file with more than one line cannot be meant, and halts instead of costing attempts."""
+    (tmp_path / "passphrase").write_text("correct horse\n\n")
+    verdict = desk.verdict(good)
+    assert isinstance(verdict, Halt)
+    assert "more than one line" in verdict.reason
+    assert "more than one line" in desk.stage.check()[0]
+
+
+def test_messages_in_another_language(desk: Desk, good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdicts do not depend on the language of the machine."""
+    for name in ("LANG", "LC_ALL", "LANGUAGE"):
+        monkeypatch.setenv(name, "de_DE.UTF-8")
+    (tmp_path / "passphrase").write_text("wrong\n")
+    assert isinstance(desk.verdict(good), Halt)

@@ -1,0 +1,73 @@
+"""The downloader: a book's encrypted archive from GRIN into the processing bucket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.durable import free_bytes
+from common.errors import Halt
+from common.grin.client import GrinClient
+from common.grin.credentials import read_credentials
+from common.grin.lists import ARCHIVE_SUFFIX
+from common.stage import Book, Facts, Stage
+
+# The archive, what it decrypts to, and what that unpacks to lie on the disk at the same time.
+RESERVE = 3
+# How many bytes come between two looks at the disk.
+LOOK_EVERY = 64 << 20
+
+
+class Downloader(Stage):
+    """Leaves `<BARCODE>.tar.gz.gpg`."""
+
+    syncs_itself = True
+    _client: GrinClient | None = None
+
+    def check(self) -> list[str]:
+        """The library's code and readable credentials are needed before anything can be fetched."""
+        problems = []
+        if not self.settings.global_.library:
+            problems.append("global.library is not set: it is the library's code in GRIN's address, such as PRNC.")
+        try:
+            read_credentials(self.settings.grin)
+        except Halt as halt:
+            problems.append(f"{halt.reason} {halt.cure}")
+        return problems
+
+    def process(self, book: Book, work: Path) -> Facts:
+        """Fetch the archive; the ledger gets its ETag, size and SHA-256."""
+        client = self._connected()
+        room = _Room(work, self.settings.global_.min_free)
+        done = client.download(book.barcode, work / f"{book.barcode}{ARCHIVE_SUFFIX}", room.look)
+        sizes = {"bytes_in": done.size, "bytes_out": done.size}
+        return {"url": client.archive_url(book.barcode), "etag": done.etag, "sha256": done.sha256, **sizes}
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+
+    def _connected(self) -> GrinClient:
+        if self._client is None:
+            self._client = GrinClient(self.settings, self.on_request)
+        return self._client
+
+
+class _Room:
+    """Sees to it that the disk has room for all that the archive becomes, while it comes."""
+
+    def __init__(self, folder: Path, min_free: int) -> None:
+        self._folder = folder
+        self._min_free = min_free
+        self._next_look = 0
+
+    def look(self, size: int, total: int | None) -> None:
+        """Halt when what is still to come, threefold, does not fit above `min_free`."""
+        if size < self._next_look:
+            return
+        self._next_look = size + LOOK_EVERY
+        needed = (total or size) * RESERVE - size + self._min_free
+        free = free_bytes(self._folder)
+        if free < needed:
+            reason = f"The disk of the processing bucket has {free:,} bytes free, and this book needs {needed:,}."
+            raise Halt(reason, "Make room, or let the later stages finish their books; this stage goes on by itself.")
