@@ -119,7 +119,7 @@ class Attempt:
             board.finish(self.held, self.desk.row.output_pipe)
         except (Lost, board.OccupiedError) as error:
             return self._let_go(error)
-        except Exception as error:  # noqa: BLE001 - whatever a stage raises must become a verdict, never the worker's end
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stage raises must become a verdict
             return self._verdict(_as_verdict(error, self.desk.log, self.held.barcode))
         self._after(facts)
         return DONE
@@ -149,14 +149,14 @@ class Attempt:
     def _adopt(self, events: list[Event]) -> Facts:
         """An earlier attempt published and died before it moved the token: its work stands."""
         before = last(events, "done", stage=self._name)
-        facts = {**(before or {}).get("facts", {}), "adopted": True}
+        facts = {**((before or {}).get("facts") or {}), "adopted": True}
         self._record_done(facts)
         return facts
 
     def _after(self, facts: Facts) -> None:
         """The token has moved: what is left is tidying, and no longer this book's concern if it fails."""
         seconds = time.monotonic() - self.started
-        self.desk.metrics.finished(seconds, int(facts.get("bytes_in", 0)), int(facts.get("bytes_out", 0)))
+        self.desk.metrics.finished(seconds, number(facts, "bytes_in"), number(facts, "bytes_out"))
         try:
             self._tidy()
             self.desk.stage.moved(self.book)
@@ -261,7 +261,13 @@ def backoff(row: FilterRow, attempt: int) -> float:
     return random.uniform(0, min(row.backoff_max, row.backoff * 2 ** min(attempt - 1, 60)))  # noqa: S311
 
 
-def _as_verdict(error: Exception, log: logging.Logger, barcode: str) -> StageError:
+def number(facts: Facts, key: str) -> int:
+    """A figure among the facts of a stage, which may be anybody's; 0 when there is none."""
+    value = facts.get(key)
+    return int(value) if isinstance(value, int | float) and value >= 0 else 0
+
+
+def _as_verdict(error: BaseException, log: logging.Logger, barcode: str) -> StageError:
     if isinstance(error, StageError):
         return error
     if isinstance(error, OSError) and error.errno in _FULL:

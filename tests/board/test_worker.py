@@ -27,6 +27,9 @@ class Says(Stage):
             os._exit(11)
         if book.barcode == "BUG":
             {}["missing"]
+        if book.barcode == "EXIT":
+            raise SystemExit(3)
+        return {"bytes_in": "many", "bytes_out": None, 5: {1, 2}} if book.barcode == "ODD" else "odd"
 
 class Slow(Stage):
     def process(self, book, work):
@@ -57,10 +60,10 @@ def quick(**row: object) -> dict[str, object]:
 def test_verdicts(tmp_path: Path) -> None:
     """Retry is deferred and counted, Redo goes back once, Reject fails at once, a bug is a Retry; the rest flow."""
     line = make(tmp_path).stage("first", "Hop", 0).stage("says", "Says", 1, **quick())
-    line.seed(["RETRY", "REDO", "REJECT", "BUG", "GOOD"])
+    line.seed(["RETRY", "REDO", "REJECT", "BUG", "EXIT", "GOOD", "ODD"])
     assert line.drain() == 1
-    assert line.places("GOOD") == ["02_b"]
-    for barcode in ("RETRY", "REDO", "REJECT", "BUG"):
+    assert line.places("GOOD") == line.places("ODD") == ["02_b"]
+    for barcode in ("RETRY", "REDO", "REJECT", "BUG", "EXIT"):
         assert line.places(barcode) == ["01_b/failed"]
     says = [event["event"] for event in line.events("RETRY") if event.get("stage") == "says"]
     assert says == ["attempt", "deferred", "attempt", "failed"]
@@ -71,6 +74,7 @@ def test_verdicts(tmp_path: Path) -> None:
     failed = line.events("REJECT")[-1]
     assert (failed["reason"], failed["cure"]) == ("The page is torn.", "Glue it.")
     assert "KeyError" in line.events("BUG")[-1]["reason"]
+    assert "died" not in line.events("EXIT")[-1]["reason"]
 
 
 def test_a_book_that_kills_its_worker(tmp_path: Path) -> None:
