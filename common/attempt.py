@@ -156,7 +156,7 @@ class Attempt:
     def _after(self, facts: Facts) -> None:
         """The token has moved: what is left is tidying, and no longer this book's concern if it fails."""
         seconds = time.monotonic() - self.started
-        self.desk.metrics.finished(seconds, number(facts, "bytes_in"), number(facts, "bytes_out"))
+        self.desk.metrics.finished(seconds, figure(facts, "bytes_in"), figure(facts, "bytes_out"))
         try:
             self._tidy()
             self.desk.stage.moved(self.book)
@@ -261,7 +261,7 @@ def backoff(row: FilterRow, attempt: int) -> float:
     return random.uniform(0, min(row.backoff_max, row.backoff * 2 ** min(attempt - 1, 60)))  # noqa: S311
 
 
-def number(facts: Facts, key: str) -> int:
+def figure(facts: Facts, key: str) -> int:
     """A figure among the facts of a stage, which may be anybody's; 0 when there is none."""
     value = facts.get(key)
     return int(value) if isinstance(value, int | float) and value >= 0 else 0

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from common import board, durable
-from common.attempt import LEFT, LOST, Attempt, Desk, number
+from common.attempt import LEFT, LOST, Attempt, Desk, figure
 from common.errors import ConfigError, Halt, Lost
 from common.feed import Feed
 from common.health import HealthServer
@@ -116,7 +116,7 @@ class Worker:
         for state in (board.WAITING, board.WORKING, board.DEFERRED):
             for barcode in board.barcodes(self.desk.row.output_pipe, state):
                 done = last(self.desk.ledger.read(barcode), "done", stage=self.desk.row.name)
-                total += number((done or {}).get("facts") or {}, "bytes_out")
+                total += figure((done or {}).get("facts") or {}, "bytes_out")
         return total
 
     def _attempt(self, held: board.Claim) -> None:
