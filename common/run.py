@@ -21,6 +21,7 @@ from common.errors import ConfigError
 from common.heartbeat import worker_name
 from common.ledger import Ledger
 from common.metrics import StageMetrics
+from common.shedding import shed
 from common.worker import Worker
 
 
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(name: str, arguments: argparse.Namespace) -> int:
     """Check everything, then work until told to stop. ConfigError when the stage cannot start at all."""
-    secrets = _secrets_from_stdin() if arguments.supervised else {}
+    secrets = _secrets_from_stdin() if arguments.supervised else shed()
     worker = arguments.worker or worker_name(name)
     desk = _desk(name, arguments.config, secrets)
     problems = desk.stage.check()

@@ -151,13 +151,13 @@ class Worker:
     def _halted(self, halt: Halt) -> None:
         if not self._halts:
             self.desk.log.error(halt.reason, extra={"cure": halt.cure, "halted": True})
+        self._halts = min(self._halts + 1, 10)
         self.desk.metrics.paused("halt", True)
         try:
             self.heartbeat.announce(halted=halt.reason, cure=halt.cure)
         except OSError as error:
             self.desk.log.warning(f"The heartbeat file cannot be written: {error}")
-        self._wait(min(_HALT_MOST, _HALT_FIRST * 2**self._halts))
-        self._halts = min(self._halts + 1, 10)
+        self._wait(min(_HALT_MOST, _HALT_FIRST * 2 ** (self._halts - 1)))
         self._renew()
 
     def _renew(self) -> None:

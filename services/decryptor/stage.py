@@ -114,6 +114,6 @@ def _damage(outcome: Outcome) -> str:
     if "NODATA" in outcome.status:
         return "it holds no encrypted data at all"
     if "BADMDC" in outcome.status:
-        return "its content was changed after it was encrypted"
+        return "it is cut short, or was changed after it was encrypted"
     last = outcome.said.strip().splitlines()[-1:] or ["gpg did not say why"]
     return f"gpg stopped in the middle of it ({last[0].removeprefix('gpg: ')[:120]})"

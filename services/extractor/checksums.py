@@ -14,7 +14,7 @@ from common.manifest import Members
 
 _LINE = re.compile(r"([0-9a-fA-F]{32})[ \t]+\*?(?:\./)?(.+?)\s*")
 _MAX_LIST = 16 << 20
-_DAMAGED = "Nothing to do: the book is fetched again; if that does not help, ask Google to convert it anew."
+_DAMAGED = "Ask Google to convert the book anew, then retry it."
 _UNCHECKED = "Ask Google to convert the book anew; what cannot be verified is not taken in."
 
 
@@ -76,8 +76,10 @@ def _read(path: Path) -> str:
 
 def _require_none(wrong: Sequence[str], listed: int, where: str) -> None:
     if wrong:
-        count = f"{len(wrong)} of {listed} files" if len(wrong) > 1 else f"one of {listed} files"
-        raise Redo(f"By {where}, {count} are missing or changed, the first is {wrong[0][:200]!r}.", _DAMAGED)
+        count = f"{len(wrong)} of {listed} files are" if len(wrong) > 1 else f"one of {listed} files is"
+        raise Redo(
+            f"By {where}, {count} missing or changed: {wrong[0][:200]!r}{' first' * (len(wrong) > 1)}.", _DAMAGED
+        )
 
 
 def _unlisted(names: Sequence[str], where: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from common import __version__, config
 from common import run as stage_run
 from common.config import Settings
 from common.errors import ConfigError, StageError
+from common.shedding import shed
 from common.token import TokenError, check_barcode
 from services.orchestrator import demo, render, seeding, up
 from services.orchestrator.progress import Progress
@@ -48,13 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    settings = config.load(arguments.config, classes=None if arguments.no_stages else "all")
+    secrets = shed()
+    settings = config.load(arguments.config, classes=None if arguments.no_stages else "all", secrets=secrets)
     if not arguments.no_stages:
         up.check_stages(settings)
     orders = up.Orders(_wish(arguments), arguments.until_drained, arguments.no_stages, arguments.patience)
     progress = Progress(_console())
     try:
-        return up.Up(settings, orders, config.secret_variables(os.environ), progress).run()
+        return up.Up(settings, orders, secrets, progress).run()
     finally:
         progress.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -85,7 +84,6 @@ class Supervisor:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
-                env={key: value for key, value in os.environ.items() if key not in self.secrets},
                 start_new_session=True,
             )
         slot.started = time.monotonic()

@@ -150,7 +150,7 @@ def family(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("way", ["file", "environment"])
 def test_the_passphrase_is_nowhere(pipeline: Pipeline, way: str) -> None:
-    """While books are decrypted, no argument, no child's environment, no log and no file of the board holds it."""
+    """While books are decrypted, no argument, no environment, no log and no file of the board holds it."""
     if way == "environment":
         del pipeline.common["gpg_passphrase_file"]
         pipeline.write()
@@ -159,7 +159,9 @@ def test_the_passphrase_is_nowhere(pipeline: Pipeline, way: str) -> None:
     seen: set[str] = set()
     names: set[str] = set()
     while up.poll() is None:
-        children = family(up.pid)
+        children = [up.pid, *family(up.pid)]
+        if way == "environment" and not (pipeline.root / "workers").exists():
+            continue  # the process that the secret was given to has not started itself again yet
         for pid in children:
             try:
                 names.add(Path(f"/proc/{pid}/comm").read_text().strip())
