@@ -76,10 +76,8 @@ def _read(path: Path) -> str:
 
 def _require_none(wrong: Sequence[str], listed: int, where: str) -> None:
     if wrong:
-        count = f"{len(wrong)} of {listed} files are" if len(wrong) > 1 else f"one of {listed} files is"
-        raise Redo(
-            f"By {where}, {count} missing or changed: {wrong[0][:200]!r}{' first' * (len(wrong) > 1)}.", _DAMAGED
-        )
+        count = f"{len(wrong)} of {listed} files {'are' if len(wrong) > 1 else 'is'}"
+        raise Redo(f"By {where}, {count} missing or changed, beginning with {wrong[0][:200]!r}.", _DAMAGED)
 
 
 def _unlisted(names: Sequence[str], where: str) -> tuple[str, ...]:

@@ -74,14 +74,16 @@ def _start_simulator(folder: Path, books: int, poisoned: int, seed: int, passphr
     files = ["--folder", str(folder / "grin"), "--passphrase-file", str(passphrase)]
     credentials = ["--credentials-out", str(folder / "secrets" / "credentials.json")]
     command = [sys.executable, "-P", "-m", "simulator", "serve", *make, *files, *credentials, "--until-stdin-closes"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    pipe = subprocess.PIPE
+    with (folder / "simulator.log").open("w") as log:
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True, start_new_session=True)
 
 
 def _told(simulator: subprocess.Popen[str]) -> dict[str, str]:
     assert simulator.stdout is not None
     line = simulator.stdout.readline()
     if not line:
-        raise ConfigError(["The simulator did not start; what it said stands above."])
+        raise ConfigError(["The simulator did not start; simulator.log in the demo's folder says why."])
     told: dict[str, str] = json.loads(line)
     return told
 
