@@ -1,0 +1,1 @@
+"""What the simulated GRIN knows and answers: tokens, lists, conversions, archives, and faults on demand."""

@@ -1,0 +1,215 @@
+"""The simulated GRIN as an HTTP server on this machine: HTTP/1.1, keep-alive, a thread for each connection."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from simulator.grin.control import Control
+from simulator.grin.entry import State, read_entries
+from simulator.grin.faults import Fault, Faults, Kind
+from simulator.grin.holdings import Holdings, Limits
+from simulator.grin.messages import Hangup, Reply, Request, page
+from simulator.grin.routes import Site
+from simulator.grin.tokens import TokenOffice
+
+_MAX_BODY = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Options:
+    """How this GRIN is to be: books that do not start as CONVERTED, limits, the life of a token in seconds, faults."""
+
+    states: Mapping[str, State] = field(default_factory=dict)
+    only: Collection[str] = ()
+    """The barcodes that are offered; empty for all of the folder."""
+    limits: Limits = field(default_factory=Limits)
+    token_lifetime: float = 3600
+    faults: Iterable[Fault] = ()
+
+
+class GrinServer:
+    """Serves a library folder from entering to leaving the context; port 0 takes a free one."""
+
+    def __init__(self, folder: Path, library: str, port: int = 0, options: Options | None = None) -> None:
+        options = options or Options()
+        self.library = library
+        self.faults = Faults(options.faults)
+        self.tokens = TokenOffice(options.token_lifetime)
+        entries = read_entries(folder, options.only)
+        self.holdings = Holdings(entries, options.states, options.limits, self._fails)
+        self.control = Control(self.faults, self.holdings)
+        self._closing = threading.Event()
+        site = Site(library, self.holdings, self.tokens, self.faults, self.control, self._closing.wait)
+        self._listener = _Listener(port, site)
+        self.tokens.token_uri = self.token_uri
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), name="grin", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The base URL, up to `/libraries`."""
+        return f"http://127.0.0.1:{self._listener.server_port}/libraries"
+
+    @property
+    def token_uri(self) -> str:
+        """The token endpoint."""
+        return f"http://127.0.0.1:{self._listener.server_port}/token"
+
+    def credentials_file(self, path: Path) -> Path:
+        """Write an authorised user's file, readable by its owner only."""
+        return _write_private(path, self.tokens.authorised_user())
+
+    def service_account_file(self, path: Path) -> Path:
+        """Write a service account's key file, readable by its owner only."""
+        return _write_private(path, self.tokens.service_account())
+
+    def __enter__(self) -> GrinServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._listener.shutdown()
+        self._thread.join()
+        self._listener.hang_up()
+        self._listener.server_close()
+
+    def _fails(self, barcode: str) -> bool:
+        return bool(self.faults.take(barcode, {Kind.FAIL_CONVERSION}))
+
+
+class _Listener(ThreadingHTTPServer):
+    # Not daemons, so that closing the server waits for them; hang_up() lets them end at once.
+    daemon_threads = False
+    request_queue_size = 256
+
+    def __init__(self, port: int, site: Site) -> None:
+        self.site = site
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End all connections."""
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):  # it may just have ended by itself
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Listener
+    server_version = "GRIN-simulator"
+
+    def do_GET(self) -> None:
+        self._exchange()
+
+    def do_HEAD(self) -> None:
+        self._exchange()
+
+    def do_POST(self) -> None:
+        self._exchange()
+
+    def _exchange(self) -> None:
+        request = self._read()
+        if request is None:
+            return
+        try:
+            reply = self.server.site.answer(request)
+        except ValueError as error:
+            reply = page("Error 400", f"<h1>400</h1><p>{type(error).__name__}</p>", 400)
+        self.server.site.control.note(request, reply.status)
+        self._send(reply)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the requests so far are at /_simulator/requests."""
+
+    def _read(self) -> Request | None:
+        promised = self.headers.get("Content-Length", "")
+        length = int(promised) if promised.isdecimal() else 0
+        if length > _MAX_BODY:
+            self.close_connection = True
+            self.send_error(413)
+            return None
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return Request(self.command, self.path, headers, self.rfile.read(length))
+
+    def _send(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        if reply.length is not None:
+            self.send_header("Content-Length", str(reply.length))
+        elif reply.framed:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self._send_body(reply)
+
+    def _send_body(self, reply: Reply) -> None:
+        try:
+            sent = (
+                self._send_chunks(reply.body) if reply.length is None and reply.framed else self._send_raw(reply.body)
+            )
+        except Hangup as hangup:
+            self._hang_up(reset=hangup.reset)
+            return
+        if reply.length is not None and sent != reply.length:
+            self.close_connection = True
+
+    def _send_raw(self, body: Iterable[bytes]) -> int:
+        sent = 0
+        for piece in body:
+            self.wfile.write(piece)
+            sent += len(piece)
+        return sent
+
+    def _send_chunks(self, body: Iterable[bytes]) -> int:
+        sent = 0
+        for piece in filter(None, body):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            sent += len(piece)
+        self.wfile.write(b"0\r\n\r\n")
+        return sent
+
+    def _hang_up(self, *, reset: bool) -> None:
+        self.close_connection = True
+        if reset:
+            # Lingering for no time at all turns the close into a reset.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
+
+def _write_private(path: Path, value: Mapping[str, str]) -> Path:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    return path
