@@ -211,7 +211,7 @@ class Attempt:
             return self._fail(f"{redo.reason} No earlier stage can make it again.", redo.cure)
         if not self._unfinished_redo(to):
             if redos(self.book.events, self._name) >= self.desk.row.redos:
-                return self._fail(f"{redo.reason} Making it again from {to} on ended the same way.", redo.cure)
+                return self._fail(f"{redo.reason} Made again, from the {to} on, it ended the same way.", redo.cure)
             self._record("redo", reason=redo.reason, cure=redo.cure, to=to)
         workfiles.remove(self.book.folder, [self._name, *upstream[: upstream.index(to) + 1]])
         board.send_back(self.held, settings.row(to).input_pipe)

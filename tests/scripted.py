@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class ScriptedGrin:
         self.seen: list[Seen] = []
         self.token = 0
         self.token_reply: Reply | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"grin": self}))
+        self._server = _QuietServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"grin": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.netloc = f"127.0.0.1:{self._server.server_port}"
         self.url = f"http://{self.netloc}"
@@ -109,6 +110,14 @@ class ScriptedGrin:
         self.token += 1
         answer = {"access_token": f"token-{self.token}", "expires_in": 3600, "token_type": "Bearer"}
         return Reply(json.dumps(answer).encode(), headers={"Content-Type": "application/json"})
+
+
+class _QuietServer(ThreadingHTTPServer):
+    """Clients that hang up are part of the script, and not worth a traceback each."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

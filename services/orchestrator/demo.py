@@ -145,7 +145,14 @@ def _report(one: up.Up, folder: Path, seconds: float, console: Console) -> int:
     as_it_should = failed == bad and len(stored) == len(made) - len(bad)
     verdict = "Exactly the bad books failed, all others are home." if as_it_should else "That is not as it should be."
     console.print(f"\n{verdict} It took {seconds:.0f} seconds.")
-    console.print(f"Look around: grin-pipeline status --config {folder.name}/config.yaml")
+    command, path = _shown(Path(sys.argv[0])), _shown(folder / "config.yaml")
+    console.print(f"Look around: {command} status --config {path}", soft_wrap=True)
     if failed:
-        console.print(f"             grin-pipeline show {min(failed)} --config {folder.name}/config.yaml")
+        console.print(f"             {command} show {min(failed)} --config {path}", soft_wrap=True)
     return 0 if as_it_should else 1
+
+
+def _shown(path: Path) -> Path:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path
