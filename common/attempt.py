@@ -7,7 +7,8 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from common.token import NewerToken, Token, TokenError, parse
 
 # What an attempt comes to; "halted" and "left" put the token back where it was.
 DONE, DEFERRED, FAILED, LOST, HALTED, LEFT = "done", "deferred", "failed", "lost", "halted", "left"
+_ABSURD = 1 << 60
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # A token that somebody is just writing by hand gets this long to become whole, in seconds.
 _TORN_WAITS = (0.1, 0.3, 0.6)
@@ -94,10 +96,11 @@ class Attempt:
         raise AssertionError  # the last turn of the loop returns or raises
 
     def _book(self, token: Token, events: list[Event]) -> Book:
-        common = self.desk.settings.global_
+        common, base = self.desk.settings.global_, self.desk.settings.path.parent
         return Book(
             barcode=token.barcode,
-            folder=Path(token.processing_bucket or common.processing_bucket) / token.barcode,
+            # A relative one is relative to the configuration's folder: the same for every stage, wherever it runs.
+            folder=base / (token.processing_bucket or common.processing_bucket) / token.barcode,
             done_bucket=token.done_bucket or common.done_bucket,
             attempt=attempts(events, self._name) + 1,
             upstream=self.desk.settings.upstream(self._name),
@@ -109,17 +112,18 @@ class Attempt:
 
     def _work(self, events: list[Event]) -> str:
         if self.book.attempt > self.desk.row.attempts:
-            died = f"The worker died {self.book.attempt - 1} times over this book: killed, crashed or out of memory."
+            times = "once" if self.book.attempt == 2 else f"{self.book.attempt - 1} times"
+            died = f"The worker died {times} over this book: killed, crashed or out of memory."
             return self._fail(died, f"See logs/{self._name}.jsonl; give the stage more memory, then retry the book.")
         self._record("attempt")
         try:
             facts = self._make(events)
             # While the book is still ours: the next stage's worker may open a scratch folder of its own at any moment.
-            workfiles.drop_scratch(self.book.folder, self.held.id)
+            self._drop_scratch()
             board.finish(self.held, self.desk.row.output_pipe)
         except (Lost, board.OccupiedError) as error:
             return self._let_go(error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stage raises must become a verdict
+        except BaseException as error:  # noqa: BLE001 - whatever a stage raises must become a verdict
             return self._verdict(_as_verdict(error, self.desk.log, self.held.barcode))
         self._after(facts)
         return DONE
@@ -128,23 +132,33 @@ class Attempt:
         target = self.book.folder / self._name
         self._own()
         # The scratch folder comes first: making it takes away that of a worker which lost this claim and wakes up late.
-        scratch = workfiles.open_scratch(self.book.folder, self.held.id)
+        with _halting():
+            scratch = workfiles.open_scratch(self.book.folder, self.held.id, self._is_live)
+        self._own()
         if target.is_dir():
             return self._adopt(events)
         facts = _facts(self.desk.stage.process(self.book, scratch))
         self._own()
-        if not workfiles.is_empty(scratch):
+        leaves = scratch.is_dir() and not workfiles.is_empty(scratch)
+        if leaves:
             self._complete(scratch)
         self._record_done(facts)
-        if not workfiles.is_empty(scratch):
-            workfiles.publish(scratch, target)
+        if leaves:
+            with _halting():
+                workfiles.publish(scratch, target)
         return facts
+
+    def _is_live(self, claim_id: str) -> bool:
+        """Whether some stage's worker holds this book under that claim."""
+        name = f"{self.held.barcode}~{claim_id}.json"
+        return any((bucket / board.WORKING / name).exists() for bucket in self.desk.settings.bucket_paths())
 
     def _complete(self, scratch: Path) -> None:
         stage = self.desk.stage
-        if not stage.replaces_input and self.book.upstream:
-            workfiles.carry_over(self.book.input, scratch)
-        workfiles.sync(scratch, contents=not stage.syncs_itself)
+        with _halting():
+            if not stage.replaces_input and self.book.newest:
+                workfiles.carry_over(self.book.input, scratch)
+            workfiles.sync(scratch, contents=not stage.syncs_itself)
 
     def _adopt(self, events: list[Event]) -> Facts:
         """An earlier attempt published and died before it moved the token: its work stands."""
@@ -156,25 +170,27 @@ class Attempt:
     def _after(self, facts: Facts) -> None:
         """The token has moved: what is left is tidying, and no longer this book's concern if it fails."""
         seconds = time.monotonic() - self.started
-        self.desk.metrics.finished(seconds, figure(facts, "bytes_in"), figure(facts, "bytes_out"))
         try:
+            self.desk.metrics.finished(seconds, figure(facts, "bytes_in"), figure(facts, "bytes_out"))
             self._tidy()
             self.desk.stage.moved(self.book)
         except Exception:
             self.desk.log.exception("The book moved on; tidying up failed.", extra={"barcode": self.held.barcode})
 
+    def _drop_scratch(self) -> None:
+        workfiles.drop_scratch(self.book.folder, self.held.id)
+
     def _tidy(self) -> None:
         stage, folder = self.desk.stage, self.book.folder
         if (folder / self._name).is_dir() and not stage.keeps_input:
-            used = next((name for name in self.book.upstream if (folder / name).is_dir()), None)
-            workfiles.remove(folder, [used] if used else [])
+            workfiles.remove(folder, filter(None, [self.book.newest]))
 
     # --- verdicts ---
 
     def _verdict(self, verdict: StageError) -> str:
         try:
             self._own()
-            workfiles.drop_scratch(self.book.folder, self.held.id)
+            self._drop_scratch()
             match verdict:
                 case Halt():
                     return self._halt(verdict)
@@ -213,6 +229,7 @@ class Attempt:
             if redos(self.book.events, self._name) >= self.desk.row.redos:
                 return self._fail(f"{redo.reason} Made again, from the {to} on, it ended the same way.", redo.cure)
             self._record("redo", reason=redo.reason, cure=redo.cure, to=to)
+        self._own()
         workfiles.remove(self.book.folder, [self._name, *upstream[: upstream.index(to) + 1]])
         board.send_back(self.held, settings.row(to).input_pipe)
         return DEFERRED
@@ -237,7 +254,7 @@ class Attempt:
             return self._fail(f"{error} A book has one token: somebody copied one.", "Remove the copy, then retry.")
         if board.holds(self.held):
             return self._verdict(Retry("A worker that woke up late took this attempt's scratch folder away."))
-        workfiles.drop_scratch(self.book.folder, self.held.id)
+        self._drop_scratch()
         self.desk.log.warning(str(error), extra={"barcode": self.held.barcode})
         return LOST
 
@@ -264,11 +281,22 @@ def backoff(row: FilterRow, attempt: int) -> float:
 def figure(facts: Facts, key: str) -> int:
     """A figure among the facts of a stage, which may be anybody's; 0 when there is none."""
     value = facts.get(key)
-    return int(value) if isinstance(value, int | float) and value >= 0 else 0
+    return int(value) if isinstance(value, int | float) and 0 <= value < _ABSURD else 0
+
+
+@contextmanager
+def _halting() -> Iterator[None]:
+    """An error of the file system in the worker's own steps is not the book's fault."""
+    try:
+        yield
+    except OSError as error:
+        raise Halt(
+            f"The books' files cannot be worked on: {error}.", "Mend the disk; the stage goes on by itself."
+        ) from error
 
 
 def _as_verdict(error: BaseException, log: logging.Logger, barcode: str) -> StageError:
-    if isinstance(error, StageError):
+    if isinstance(error, StageError) and hasattr(error, "reason"):
         return error
     if isinstance(error, OSError) and error.errno in _FULL:
         where = f" ({error.filename})" if error.filename else ""

@@ -15,6 +15,7 @@ is the fence as well: a worker whose claim was taken back cannot finish it, howe
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from common.ledger import Ledger, last
 from common.token import MAX_BYTES, SUFFIX, TokenError, barcode_of, encode, is_barcode
 
 WAITING, WORKING, DEFERRED, FAILED, HELD = "waiting", "working", "deferred", "failed", "held"
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 STATES = (WAITING, WORKING, DEFERRED, FAILED, HELD)
 
 
@@ -84,6 +86,8 @@ def claim(bucket: Path, barcode: str, worker: str, number: int, state: str = WAI
         # A network file system may report failure of a rename that happened; the name is ours alone, so look.
         if not os.path.lexists(wanted.path):
             if isinstance(error, FileNotFoundError):
+                # Somebody else was faster; unless a backup was restored without its empty folders.
+                durable.make_dirs(wanted.path.parent)
                 return None
             raise
     try:
@@ -162,6 +166,7 @@ def _touch(held: Claim, times: tuple[float, float] | None) -> None:
 def _move(held: Claim, target: Path) -> None:
     if os.path.lexists(target) and not _same(target, held.inode):
         raise OccupiedError(f"Another token of {held.barcode} lies at {target}.")
+    durable.make_dirs(target.parent)
     try:
         os.rename(held.path, target)  # noqa: PTH104
     except OSError as error:
@@ -220,7 +225,7 @@ def parse_claim(bucket: Path, name: str) -> Claim | None:
     """The claim that a file name in working/ stands for, or None."""
     barcode, tilde, rest = name.removesuffix(SUFFIX).partition("~")
     worker, _, number = rest.rpartition(".")
-    if not (tilde and name.endswith(SUFFIX) and is_barcode(barcode) and worker and number.isdecimal()):
+    if not (tilde and name.endswith(SUFFIX) and is_barcode(barcode) and worker and _NUMBER.fullmatch(number)):
         return None
     try:
         inode = os.lstat(bucket / WORKING / name).st_ino
@@ -234,7 +239,7 @@ def count(bucket: Path, state: str, limit: int | None = None) -> int:
     total = 0
     names = _names(bucket if state == WAITING else bucket / state)
     for name in names:
-        total += ("~" in name) if state == WORKING else (barcode_of(name) is not None)
+        total += parse_claim(bucket, name) is not None if state == WORKING else barcode_of(name) is not None
         if limit is not None and total >= limit:
             names.close()
             break

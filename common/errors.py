@@ -37,17 +37,21 @@ class StageError(PipelineError):
     """A stage's verdict on a book: a reason for a person, and what that person can do."""
 
     def __init__(self, reason: str, cure: str = "") -> None:
-        self.reason = reason
-        self.cure = cure
-        super().__init__(reason)
+        # Whatever a stage gives, these go into JSON and in front of a person.
+        self.reason = str(reason)
+        self.cure = str(cure)
+        super().__init__(self.reason)
+
+
+LONGEST_DELAY = 30 * 86_400.0
 
 
 class Retry(StageError):  # noqa: N818
-    """Try this book again later; `delay` in seconds replaces the computed backoff (a server's Retry-After)."""
+    """Try this book again later; `delay` in seconds, at most 30 days, replaces the computed backoff."""
 
     def __init__(self, reason: str, cure: str = "", *, delay: float | None = None) -> None:
         super().__init__(reason, cure)
-        self.delay = delay
+        self.delay = None if delay is None else max(0.0, min(float(delay), LONGEST_DELAY))
 
 
 class Redo(StageError):  # noqa: N818

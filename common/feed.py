@@ -14,7 +14,8 @@ from common import board
 
 # Names taken from the listing at once; shuffled, so that many workers on one bucket seldom want the same token.
 _BATCH = 64
-_DEFERRED_EVERY = 1.0
+# Deferred tokens are looked through this often, in seconds; many of them so seldom that it costs one per cent.
+_DEFERRED_EVERY, _DEFERRED_SHARE = 1.0, 100
 # An emptied bucket is listed again no sooner than this, in seconds; ext4 never shrinks a folder that was large.
 _RELIST_AFTER = 0.02
 
@@ -30,7 +31,7 @@ class Feed:
         self._batch: list[str] = []
         self._listed = 0.0
         self._due: list[tuple[float, str]] = []
-        self._looked = 0.0
+        self._look_at = 0.0
         self._skipped: dict[str, float] = {}
         self._turn = 0
 
@@ -72,10 +73,12 @@ class Feed:
         return bool(self._batch)
 
     def _from_deferred(self, server_now: float) -> board.Claim | None:
-        if time.monotonic() - self._looked >= _DEFERRED_EVERY:
+        if time.monotonic() >= self._look_at:
+            began = time.monotonic()
             self._due = list(self._deferred())
             heapq.heapify(self._due)
-            self._looked = time.monotonic()
+            took = time.monotonic() - began
+            self._look_at = began + max(_DEFERRED_EVERY, _DEFERRED_SHARE * took)
         while self._due and self._due[0][0] <= server_now:
             held = self._claim(heapq.heappop(self._due)[1], board.DEFERRED)
             if held is not None:

@@ -7,9 +7,11 @@ finished file), and names the file whose rename makes the token (see board.seed)
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +21,8 @@ from common import __version__, durable
 from common.token import check_barcode
 
 Event = Mapping[str, Any]
+# Never follow a link, never wait on a FIFO that somebody put in a ledger's place.
+_CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 # After one of these, a stage counts its attempts anew.
 RESETS = frozenset({"done", "redo", "retried", "registered"})
@@ -46,8 +50,9 @@ class Ledger:
         path = self.path(barcode)
         fd, created = _open_for_append(path)
         try:
-            line = _line(event, members)
-            os.write(fd, line if _ends_clean(fd) else b"\n" + line)
+            line = _line(event, members) if _ends_clean(fd) else b"\n" + _line(event, members)
+            if os.write(fd, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -57,10 +62,12 @@ class Ledger:
     def read(self, barcode: str) -> list[Event]:
         """The events of a book, oldest first; lines that cannot be read are passed over."""
         try:
-            data = self.path(barcode).read_bytes()
+            fd = os.open(self.path(barcode), os.O_RDONLY | _CAREFUL)
         except FileNotFoundError:
             return []
-        return list(_events(data))
+        _require_file(fd, self.path(barcode))
+        with os.fdopen(fd, "rb") as file:
+            return list(_events(file.read()))
 
     def register(self, barcode: str, **members: object) -> bool:
         """Begin a book's story; False when it has one already. Durable when this returns."""
@@ -125,13 +132,21 @@ def _line(event: str, members: Mapping[str, object]) -> bytes:
 
 
 def _open_for_append(path: Path) -> tuple[int, bool]:
-    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_APPEND | _CAREFUL
     try:
-        return os.open(path, flags), False
+        fd, created = os.open(path, flags), False
     except FileNotFoundError:
         # A token that somebody put down by hand has no story yet.
         durable.make_dirs(path.parent)
-        return os.open(path, flags | os.O_CREAT, 0o644), True
+        fd, created = os.open(path, flags | os.O_CREAT, 0o644), True
+    _require_file(fd, path)
+    return fd, created
+
+
+def _require_file(fd: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def _ends_clean(fd: int) -> bool:

@@ -1,7 +1,8 @@
 """Brings back the claims of dead workers. Safe to run in many processes at once: every return is one rename.
 
-A worker is dead when its heartbeat is older than `reap_after`, or when it has had no heartbeat file at all for that
-long in this reaper's own sight: a listing may be stale, so "not seen" is never taken for "gone" at once.
+A worker is dead when this reaper has watched its heartbeat file stand still (or be missing) for `reap_after` seconds.
+No two clocks are compared, so a clock that steps does not matter; and of a pause between two turns only a part counts,
+so that after a stall of the whole machine, or of the file server, every live worker gets its chance to beat again.
 """
 
 from __future__ import annotations
@@ -13,30 +14,34 @@ from pathlib import Path
 from common import board
 from common.ledger import Ledger
 
+# Of the time between two turns at most this part of reap_after counts as silence.
+_MOST = 1 / 6
 # Files of dead workers stay so long, in multiples of reap_after, for a person to see that they died.
 _KEEP = 20
 
 
 class Reaper:
-    """Looks through the given buckets whenever `turn` is called."""
+    """Looks through the given buckets whenever `turn` is called; to be called several times within `reap_after`."""
 
     def __init__(self, root: Path, buckets: Iterable[Path], reap_after: float) -> None:
         self.workers = root / "workers"
         self.buckets = list(buckets)
         self.ledger = Ledger(root / "ledger")
         self.reap_after = reap_after
-        self._missing_since: dict[str, float] = {}
+        self._silent: dict[str, tuple[int, float]] = {}
+        self._turned = time.monotonic()
 
-    def turn(self, server_now: float) -> int:
+    def turn(self) -> int:
         """Return the claims of every dead worker; how many there were."""
-        reaped = 0
-        missing: set[str] = set()
-        for held in self._claims():
-            age = self._age(held.worker, server_now, missing)
-            if age > self.reap_after:
-                reaped += self._reap(held, f"worker {held.worker} gave no sign of life for {age:.0f} seconds")
-        self._missing_since = {name: since for name, since in self._missing_since.items() if name in missing}
-        self._bury(server_now)
+        held = list(self._claims())
+        self._watch({claim.worker for claim in held})
+        dead = {worker: silent for worker, (_, silent) in self._silent.items() if silent > self.reap_after}
+        reaped = sum(
+            self._reap(claim, f"worker {claim.worker} gave no sign of life for {dead[claim.worker]:.0f} seconds")
+            for claim in held
+            if claim.worker in dead
+        )
+        self._bury(dead)
         return reaped
 
     def reap_worker(self, worker: str, why: str) -> int:
@@ -49,12 +54,17 @@ class Reaper:
         for bucket in self.buckets:
             yield from board.claims(bucket)
 
-    def _age(self, worker: str, server_now: float, missing: set[str]) -> float:
-        try:
-            return server_now - (self.workers / f"{worker}.json").stat().st_mtime
-        except OSError:
-            missing.add(worker)
-            return time.monotonic() - self._missing_since.setdefault(worker, time.monotonic())
+    def _watch(self, claimants: set[str]) -> None:
+        """Take each worker's heartbeat as it is now: a change ends its silence, none prolongs it."""
+        passed = min(time.monotonic() - self._turned, self.reap_after * _MOST)
+        self._turned = time.monotonic()
+        names = claimants | {path.stem for path in self.workers.glob("*.json")}
+        beats = {name: _beat(self.workers / f"{name}.json") for name in names}
+        before = self._silent
+        self._silent = {
+            name: (beat, before[name][1] + passed if name in before and before[name][0] == beat else 0.0)
+            for name, beat in beats.items()
+        }
 
     def _reap(self, held: board.Claim, why: str) -> bool:
         if not board.take_back(held):
@@ -62,10 +72,15 @@ class Reaper:
         self.ledger.append(held.barcode, "returned", bucket=held.bucket.name, worker=held.worker, reason=why)
         return True
 
-    def _bury(self, server_now: float) -> None:
-        for path in self.workers.glob("*.json"):
-            try:
-                if server_now - path.stat().st_mtime > _KEEP * self.reap_after:
-                    path.unlink()
-            except FileNotFoundError:
-                continue
+    def _bury(self, dead: dict[str, float]) -> None:
+        for worker, silent in dead.items():
+            if silent > _KEEP * self.reap_after:
+                (self.workers / f"{worker}.json").unlink(missing_ok=True)
+
+
+def _beat(path: Path) -> int:
+    """When the file was last touched, in its server's nanoseconds; 0 when it is not there, or not to be seen."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

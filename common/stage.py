@@ -46,10 +46,14 @@ class Book:
     @property
     def input(self) -> Path:
         """The folder that the nearest earlier stage published; Redo when none did, so that it is made again."""
-        for name in self.upstream:
-            if (self.folder / name).is_dir():
-                return self.folder / name
-        raise Redo(f"Nothing of {self.barcode} is left in {self.folder}, so it is fetched again.")
+        if self.newest is None:
+            raise Redo(f"Nothing of {self.barcode} is left in {self.folder}, so it is fetched again.")
+        return self.folder / self.newest
+
+    @property
+    def newest(self) -> str | None:
+        """The name of the nearest earlier stage that has published something; None when none has."""
+        return next((name for name in self.upstream if (self.folder / name).is_dir()), None)
 
     def input_file(self, name: str) -> Path:
         """A file of the input folder; Redo when it is not there."""

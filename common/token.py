@@ -72,8 +72,9 @@ def parse(data: bytes, barcode: str) -> Token:
     """The token in `data`, which must be that of `barcode`; TokenError says what is wrong with it."""
     members = _object(data)
     version = members.get("version", VERSION)
-    if isinstance(version, int) and version > VERSION:
-        raise NewerToken(f"The token is of version {version}, this release knows up to {VERSION}: it is left alone.")
+    if version != VERSION:
+        shown = ascii(version)[:40]
+        raise NewerToken(f"The token is of version {shown}, this release knows only {VERSION}: it is left alone.")
     if members.get("barcode") != barcode:
         shown = ascii(members.get("barcode"))[:80]
         raise TokenError(f"The token's file is named after {barcode}, but the barcode inside is {shown}.")
@@ -95,6 +96,6 @@ def _object(data: bytes) -> dict[str, Any]:
 
 def _text(members: Mapping[str, Any], key: str) -> str:
     value = members.get(key, "")
-    if not isinstance(value, str) or "\0" in value:
-        raise TokenError(f"The token's {key} is not a text.")
+    if not isinstance(value, str) or "\0" in value or not value.isprintable():
+        raise TokenError(f"The token's {key} is not a printable text.")
     return value

@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from common import board, durable
-from common.attempt import LEFT, LOST, Attempt, Desk, figure
-from common.errors import ConfigError, Halt, Lost
+from common import board
+from common.attempt import LEFT, LOST, Attempt, Desk
+from common.errors import Halt, Lost
 from common.feed import Feed
 from common.health import HealthServer
 from common.heartbeat import Heartbeat
-from common.ledger import last
+from common.limits import Limits
 from common.reaper import Reaper
 
 # The watchdog looks this often, in seconds.
@@ -29,8 +29,8 @@ _TICK = 0.2
 # A loop that has not turned for this long, in seconds, while it has no book in hand, hangs.
 _STUCK = 60.0
 _HALT_FIRST, _HALT_MOST = 1.0, 60.0
-# A token of a newer release is looked at again after this many seconds.
-_NEWER_AGAIN = 60.0
+# A token of a newer release, or one that could not even be given a verdict, is looked at again after so many seconds.
+_LOOK_AGAIN = 60.0
 
 
 class Worker:
@@ -48,6 +48,8 @@ class Worker:
         self.current: Attempt | None = None
         self.stopping_since: float | None = None
         self._grace = common.grace
+        self.limits = Limits(desk)
+        self._limit = ""
         self._stranded: list[board.Claim] = []
         self._halts = 0
         self._turned = self._beaten = self._reaped = time.monotonic()
@@ -69,7 +71,7 @@ class Worker:
         self.desk.log.info("The worker is ready.", extra={"port": server.port})
         try:
             while self.stopping_since is None:
-                self._turn()
+                self._turn_safely()
         finally:
             self._ended.set()
             watchdog.join()
@@ -77,9 +79,19 @@ class Worker:
             server.close()
             if self._return_stranded():
                 self.heartbeat.leave()
+            # A thread that a stage left running may keep the process: the next signal then ends it.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
             self.desk.log.info("The worker has stopped.")
 
     # --- one turn ---
+
+    def _turn_safely(self) -> None:
+        """The board may fail for a while; a worker that waits for it needs no restart."""
+        try:
+            self._turn()
+        except OSError as error:
+            self._halted(Halt(f"The board cannot be used: {error}.", "Mend the disk; the stage goes on by itself."))
 
     def _turn(self) -> None:
         self._turned = time.monotonic()
@@ -94,30 +106,13 @@ class Worker:
 
     def _blocked(self) -> bool:
         paused = (self.root / "paused" / self.desk.row.name).exists()
-        limited = not paused and self._limited()
+        limit = "" if paused else self.limits.reached()
         self.desk.metrics.paused("operator", paused)
-        self.desk.metrics.wip_limited(limited)
-        return paused or limited or not self._return_stranded()
-
-    def _limited(self) -> bool:
-        row, common = self.desk.row, self.desk.settings.global_
-        if common.min_free and durable.free_bytes(common.processing_bucket) < common.min_free:
-            return True
-        onward = any(other.input_pipe == row.output_pipe for other in self.desk.settings.filters)
-        if not onward:
-            return False
-        if row.wip_limit and board.in_line(row.output_pipe, row.wip_limit) >= row.wip_limit:
-            return True
-        return bool(row.wip_bytes) and self._bytes_in_line() >= (row.wip_bytes or 0)
-
-    def _bytes_in_line(self) -> int:
-        """What the books in the output bucket hold on the disk, by what this stage's ledger lines say it made."""
-        total = 0
-        for state in (board.WAITING, board.WORKING, board.DEFERRED):
-            for barcode in board.barcodes(self.desk.row.output_pipe, state):
-                done = last(self.desk.ledger.read(barcode), "done", stage=self.desk.row.name)
-                total += figure((done or {}).get("facts") or {}, "bytes_out")
-        return total
+        self.desk.metrics.wip_limited(bool(limit))
+        if limit != self._limit:
+            self._limit = limit
+            self.heartbeat.announce(limited=limit)
+        return paused or bool(limit) or not self._return_stranded()
 
     def _attempt(self, held: board.Claim) -> None:
         attempt = self.current = Attempt(self.desk, held)
@@ -126,8 +121,9 @@ class Worker:
         except OSError as error:
             # Not even the verdict could be written: the token stays claimed until it can be returned.
             self._stranded.append(held)
-            cure = "Make space or mend the disk; the stage goes on by itself."
-            return self._halted(Halt(f"The board cannot be written: {error}.", cure))
+            self.feed.skip(held.barcode, _LOOK_AGAIN)
+            cure = "Make space, or mend what is named; the stage goes on by itself."
+            return self._halted(Halt(f"{held.barcode} could not be given a verdict: {error}", cure))
         except Lost:
             outcome = LOST
         finally:
@@ -139,9 +135,9 @@ class Worker:
 
     def _count(self, outcome: str, held: board.Claim) -> None:
         if outcome == LEFT:
-            self.feed.skip(held.barcode, _NEWER_AGAIN)
-        else:
-            self.desk.metrics.outcome(outcome)
+            self.feed.skip(held.barcode, _LOOK_AGAIN)
+            return
+        self.desk.metrics.outcome(outcome)
         if self._halts:
             self._halts = 0
             self.desk.metrics.paused("halt", False)
@@ -161,15 +157,22 @@ class Worker:
         self._renew()
 
     def _renew(self) -> None:
-        """Read the configuration again: the cure may have been a change there."""
+        """Read the configuration again: the cure may have been a change there. Other buckets need another worker."""
         try:
             fresh = self.renew()
-        except ConfigError as error:
-            self.desk.log.warning(f"The configuration cannot be read again, the old one holds: {error}")
+            if _pipes(fresh) != _pipes(self.desk):
+                self.desk.log.warning(
+                    "The line of stages has changed, so this worker ends; a new one knows the new line."
+                )
+                self.stopping_since = time.monotonic()
+                return
+            fresh.stage.opened()
+        except Exception as error:  # noqa: BLE001 - a stage's constructor and opened() may raise anything
+            self.desk.log.warning(f"The configuration cannot be used again, the old one holds: {error}")
             return
         self.desk.stage.close()
         self.desk.settings, self.desk.row, self.desk.stage = fresh.settings, fresh.row, fresh.stage
-        self.desk.stage.opened()
+        self.limits = Limits(self.desk)
 
     def _return_stranded(self) -> bool:
         """Give back the claims whose verdict could not be written; whether none is left."""
@@ -184,9 +187,9 @@ class Worker:
         return not self._stranded
 
     def _reap(self) -> None:
-        if time.monotonic() - self._reaped > self.desk.settings.global_.reap_after / 2:
+        if time.monotonic() - self._reaped > self.desk.settings.global_.reap_after / 8:
             self._reaped = time.monotonic()
-            self.reaper.turn(self.heartbeat.server_now())
+            self.reaper.turn()
 
     # --- signals, waiting ---
 
@@ -223,9 +226,14 @@ class Worker:
     def _judge(self, working: Attempt) -> None:
         limit = self.desk.row.time_limit
         if self.stopping_since is not None and time.monotonic() - self.stopping_since > self._grace:
-            self._leave(working.hand_back, working, signal.SIGTERM)
+            self._leave(self._hand_back, working, signal.SIGTERM)
         elif limit is not None and time.monotonic() - working.started > limit:
             self._leave(lambda: working.overrun(limit), working, signal.SIGKILL)
+
+    def _hand_back(self) -> None:
+        if self.current is not None:
+            self.current.hand_back()
+        self.heartbeat.leave()
 
     def _leave(self, last_act: Callable[[], None], working: Attempt, deadly: signal.Signals) -> None:
         """Put the book where it belongs, then end this process and all that it started: nothing else stops them."""
@@ -235,7 +243,7 @@ class Worker:
             self.desk.log.warning(f"The book is left to the reaper: {error}", extra={"barcode": working.held.barcode})
         if os.getpgrp() == os.getpid():
             os.killpg(os.getpgrp(), deadly)
-        os._exit(0)
+        os._exit(0 if deadly == signal.SIGTERM else 1)
 
     # --- health ---
 
@@ -251,6 +259,10 @@ class Worker:
         if self.stopping_since is not None:
             return False, "stopping"
         return (False, "halted") if self._halts else (True, "ready")
+
+
+def _pipes(desk: Desk) -> tuple[object, ...]:
+    return desk.row.input_pipe, desk.row.output_pipe, desk.settings.bucket_paths()
 
 
 def _select(fd: int, seconds: float) -> None:

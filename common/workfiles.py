@@ -13,22 +13,25 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+import stat
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from common import board, durable
-from common.errors import Lost
+from common.errors import Lost, Reject
 
 _GONE = ".gone-"
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
-def open_scratch(folder: Path, claim_id: str) -> Path:
-    """A new empty scratch folder; those of earlier attempts, whose claims are gone, are removed."""
+def open_scratch(folder: Path, claim_id: str, is_live: Callable[[str], bool] = lambda _claim: False) -> Path:
+    """A new empty scratch folder; those of earlier attempts are removed, unless `is_live` knows their claim."""
     scratches = folder / ".scratch"
     scratches.mkdir(parents=True, exist_ok=True)
     for old in list(scratches.iterdir()):
-        _discard(old, scratches)
+        if not is_live(old.name):
+            _discard(old, scratches)
     scratch = scratches / claim_id
     scratch.mkdir()
     return scratch
@@ -36,13 +39,9 @@ def open_scratch(folder: Path, claim_id: str) -> Path:
 
 def drop_scratch(folder: Path, claim_id: str) -> None:
     """Remove this attempt's scratch folder, and the book's folder too if nothing is left in it."""
-    scratches = folder / ".scratch"
-    shutil.rmtree(scratches / claim_id, ignore_errors=True)
-    for empty in (scratches, folder):
-        try:
-            empty.rmdir()
-        except OSError:
-            return
+    _rmtree(folder / ".scratch" / claim_id)
+    if _rmdir(folder / ".scratch"):
+        _rmdir(folder)
 
 
 def carry_over(source: Path, scratch: Path) -> None:
@@ -58,6 +57,8 @@ def sync(scratch: Path, *, contents: bool) -> None:
     """Make the names in a scratch folder durable, and with `contents` the files' bytes too."""
     if contents:
         for path in _files(scratch):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise Reject(f"The stage left {path.relative_to(scratch)}, which is neither a file nor a folder.")
             durable.fsync_path(path)
     durable.fsync_tree(scratch)
 
@@ -71,7 +72,7 @@ def publish(scratch: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _TAKEN:
             raise
-        shutil.rmtree(scratch, ignore_errors=True)
+        _rmtree(scratch)
     durable.fsync_dir(target.parent)
     durable.fsync_dir(target.parent.parent)
 
@@ -83,6 +84,7 @@ def remove(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         if _discard(folder / name, folder / ".scratch"):
             durable.fsync_dir(folder)
+    _rmdir(folder / ".scratch")
 
 
 def remove_book(folder: Path) -> None:
@@ -92,7 +94,7 @@ def remove_book(folder: Path) -> None:
         folder.rename(gone)
     except FileNotFoundError:
         return
-    shutil.rmtree(gone, ignore_errors=True)
+    _rmtree(gone)
 
 
 def sweep(processing: Path, done: Path) -> int:
@@ -100,7 +102,7 @@ def sweep(processing: Path, done: Path) -> int:
     swept = 0
     for folder in processing.iterdir() if processing.is_dir() else ():
         if folder.name.startswith(_GONE):
-            shutil.rmtree(folder, ignore_errors=True)
+            _rmtree(folder)
         elif board.path_of(done, folder.name, board.WAITING).is_file():
             remove_book(folder)
         else:
@@ -115,6 +117,23 @@ def is_empty(folder: Path) -> bool:
         return next(entries, None) is None
 
 
+def _rmdir(folder: Path) -> bool:
+    """Remove a folder if it is empty."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def _rmtree(folder: Path) -> None:
+    """Remove as much of a folder as can be; a stage may have left anything in it, a thousand folders deep too."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", str(folder)], check=False, stderr=subprocess.DEVNULL)  # noqa: S607
+
+
 def _discard(path: Path, scratches: Path) -> bool:
     """Take the name away at once, then what was in it: nobody may publish or find half a folder."""
     gone = scratches / f"gone-{secrets.token_hex(6)}"
@@ -122,7 +141,7 @@ def _discard(path: Path, scratches: Path) -> bool:
         path.rename(gone)
     except FileNotFoundError:
         return False
-    shutil.rmtree(gone, ignore_errors=True)
+    _rmtree(gone)
     return True
 
 

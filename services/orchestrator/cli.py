@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -22,12 +24,17 @@ from services.orchestrator.progress import Progress
 from services.orchestrator.seeding import Tally, Wish
 from services.orchestrator.view import View
 
+# `seed` says so often how far it is, in books.
+_REPORT_EVERY = 10_000
 _EPILOG = "Exit codes: 0 fine, 1 books failed, 2 usage or configuration, 3 the board is unhealthy."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show a sign shows a question mark instead.
+        sys.stdout.reconfigure(errors="replace")
     try:
         code: int = arguments.call(arguments)
     except ConfigError as error:
@@ -40,7 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the list has seen enough; nothing must be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        _complain(f"That could not be done: {error}.", "See that the disk is there, has space and may be written to.")
+        return 3
     except KeyboardInterrupt:
+        _complain("Interrupted.")
         return 130
     return code
 
@@ -66,17 +77,19 @@ def _stage(arguments: argparse.Namespace) -> int:
 
 
 def _seed(arguments: argparse.Namespace) -> int:
-    settings = config.load(arguments.config, classes=None)
+    settings, wish = config.load(arguments.config, classes=None), _wish(arguments)
+    if wish.source_of(settings) is None and not wish.barcodes:
+        raise ConfigError(["Which books? Give --barcode, --from, or `seed: {from: …}` in the configuration."])
     bucket = seeding.bucket_for(settings, arguments.at)
-    would = "would be " if arguments.dry_run else ""
-
-    def report(tally: Tally) -> None:
-        _console().print(f"{tally.new} {would}seeded in {bucket.name}, {tally.known} were known already.")
-
-    with seeding.Source(settings, _wish(arguments)) as barcodes:
+    tally = Tally()
+    with seeding.Source(settings, wish) as barcodes:
         if not arguments.dry_run:
             up.prepare(settings)
-        report(seeding.seed(settings, barcodes, bucket, report, dry_run=arguments.dry_run))
+        for tally in seeding.seed(settings, barcodes, bucket, dry_run=arguments.dry_run):
+            if (tally.new + tally.known) % _REPORT_EVERY == 0:
+                _complain(f"{tally.new:,} new, {tally.known:,} known already …")
+    would = "would be " if arguments.dry_run else ""
+    _console().print(f"{tally.new:,} {would}seeded in {bucket.name}, {tally.known:,} were known already.")
     return 0
 
 
@@ -139,9 +152,9 @@ def _wish(arguments: argparse.Namespace) -> Wish:
 
 
 def _console() -> Console:
-    console = Console(highlight=False)
+    console = render.PipeConsole(highlight=False)
     # In a pipe a table is for grep and for logs: as wide as it needs to be.
-    return console if console.is_terminal else Console(highlight=False, width=200)
+    return console if console.is_terminal else render.PipeConsole(highlight=False, width=200)
 
 
 def _print_json(facts: object) -> None:
@@ -191,7 +204,7 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     everything.add_argument("--no-stages", action="store_true", help="only seed, reap and show; stages run elsewhere")
     everything.add_argument(
         "--patience",
-        type=float,
+        type=_seconds,
         default=60.0,
         metavar="SECONDS",
         help="with --until-drained: end with code 3 when everything has been halted for so long (default: 60)",
@@ -228,10 +241,19 @@ def _command(
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
 
 
 def _count_or_none(text: str) -> int:

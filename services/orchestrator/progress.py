@@ -6,11 +6,10 @@ import logging
 import time
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from services.orchestrator import render
-from services.orchestrator.seeding import Tally
 from services.orchestrator.view import View
 
 # In a pipe a line is printed when something has changed, and no more often than this, in seconds.
@@ -31,12 +30,7 @@ class Progress:
 
     def say(self, sentence: str) -> None:
         """One sentence, above the table."""
-        stamp = time.strftime("%H:%M:%S")
-        self.console.print(f"{stamp}  {sentence}", markup=False, highlight=False, soft_wrap=True)
-
-    def seeding(self, tally: Tally) -> None:
-        """How a seeding goes."""
-        self.say(f"Seeded {tally.new} new books; {tally.known} were known already.")
+        self._print(f"{time.strftime('%H:%M:%S')}  {render.plain(sentence)}")
 
     def handler(self) -> logging.Handler:
         """Makes the orchestrator's own warnings visible here."""
@@ -57,17 +51,24 @@ class Progress:
         """The board once more, and each failed book with its reason."""
         if self._live:
             self._live.stop()
-        self.console.print(render.status(view.status()))
+        self._print(render.status(view.status()))
         failed = [row for row in view.rows() if row.state == "failed"]
         if failed:
-            self.console.print(f"{len(failed)} failed:", markup=False)
+            self._print(f"{len(failed)} failed:")
         for line in render.failures(failed):
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._print(line)
 
     def close(self) -> None:
         """Give the terminal back, however the run ends."""
         if self._live:
             self._live.stop()
+
+    def _print(self, what: RenderableType) -> None:
+        """A run goes on when nobody listens any more."""
+        try:
+            self.console.print(what, markup=False, highlight=False, soft_wrap=isinstance(what, str))
+        except OSError:
+            self.console.quiet = True
 
     def _tell_halts(self, facts: dict[str, Any]) -> None:
         """A halt is said once when it begins and once when it ends."""

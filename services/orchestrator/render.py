@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -15,6 +15,19 @@ from common.ledger import Event
 from services.orchestrator.view import Row
 
 _COLOURS = {"working": "cyan", "deferred": "yellow", "failed": "red", "held": "magenta"}
+
+
+def plain(text: str) -> str:
+    """One line that a terminal only shows: reasons hold words of gpg and names from archives, which may be hostile."""
+    return "".join(char if char.isprintable() else " " if char.isspace() else ascii(char)[1:-1] for char in text)
+
+
+class PipeConsole(Console):
+    """A console whose reader may leave: rich would end the process with an error of its own."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the caller know."""
+        raise BrokenPipeError
 
 
 def span(seconds: float | None) -> str:
@@ -38,7 +51,9 @@ def size(count: float) -> str:
 
 def status(facts: dict[str, Any]) -> RenderableType:
     """The board as a table, then what a person must know."""
-    table = Table(title=f"Board {facts['board']}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=Text(f"Board {plain(facts['board'])}"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     table.add_column("bucket")
     for state in board.STATES:
         table.add_column(state, justify="right", style=_COLOURS.get(state, ""))
@@ -48,8 +63,9 @@ def status(facts: dict[str, Any]) -> RenderableType:
     for bucket in facts["buckets"]:
         figures = [str(bucket[state] or "·") for state in board.STATES]
         oldest = "" if bucket["oldest_seconds"] is None else span(bucket["oldest_seconds"])
-        table.add_row(bucket["name"], *figures, oldest, _stage(stages.get(bucket["name"])))
-    return Group(table, *(Text(line) for line in notes(facts)))
+        cells = (plain(bucket["name"]), *figures, oldest, _stage(stages.get(bucket["name"])))
+        table.add_row(*(Text(cell) for cell in cells))
+    return Group(table, *(Text(plain(line)) for line in notes(facts)))
 
 
 def notes(facts: dict[str, Any]) -> list[str]:
@@ -62,6 +78,8 @@ def notes(facts: dict[str, Any]) -> list[str]:
     for stage in facts["stages"]:
         if stage["halted"]:
             lines.append(f"{stage['name']} has halted: {stage['halted']} {stage['cure'] or ''}".rstrip())
+        if stage["limited"]:
+            lines.append(f"{stage['name']} waits, because {stage['limited']}.")
         if stage["paused"]:
             lines.append(f"{stage['name']} is paused; `grin-pipeline resume {stage['name']}` lets it go on.")
     if facts["failed"]:
@@ -86,7 +104,8 @@ def ls(rows: Iterable[Row], console: Console) -> int:
         tries = f"{row.attempts} attempt{'s' * (row.attempts != 1)}" if row.attempts else ""
         parts = [f"{row.bucket:<16}", f"{row.state:<8}", f"{row.barcode:<20}", row.since, tries, row.worker or ""]
         why = f"{row.reason} {row.cure}".strip()
-        console.print(Text("  ".join(part for part in (*parts, why) if part), style=_COLOURS.get(row.state, "")))
+        line = plain("  ".join(part for part in (*parts, why) if part))
+        console.print(Text(line, style=_COLOURS.get(row.state, "")), soft_wrap=True)
         count += 1
     return count
 
@@ -103,16 +122,21 @@ def _event(event: Event) -> RenderableType:
     head = f"{event.get('time', '')}  {event.get('stage', ''):<12} {event['event']}{number}"
     rest = [f"{event['seconds']} s"] if "seconds" in event else []
     rest += [str(event[key]) for key in ("bucket", "to", "until", "reason", "cure", "worker") if event.get(key)]
-    facts = event.get("facts") or {}
-    rest += [f"{key}={value}" for key, value in facts.items() if isinstance(value, str | int | float)]
-    return Text(f"{head}  {'  '.join(rest)}", style=_COLOURS.get(event["event"], ""))
+    facts = event.get("facts")
+    rest += [f"{key}={value}" for key, value in _items(facts) if isinstance(value, str | int | float)]
+    return Text(plain(f"{head}  {'  '.join(rest)}"), style=_COLOURS.get(event["event"], ""))
+
+
+def _items(facts: object) -> Iterable[tuple[str, object]]:
+    """Facts may be anybody's, and no facts at all."""
+    return facts.items() if isinstance(facts, Mapping) else ()
 
 
 def failures(rows: Iterable[Row]) -> list[str]:
     """Each failed book: where, why, and what to do."""
     lines = []
     for row in rows:
-        lines.append(f"  {row.barcode}  in {row.bucket}: {row.reason}")
+        lines.append(plain(f"  {row.barcode}  in {row.bucket}: {row.reason}"))
         if row.cure:
-            lines.append(f"      What to do: {row.cure}")
+            lines.append(plain(f"      What to do: {row.cure}"))
     return lines

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import sys
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +22,6 @@ from common.token import is_barcode
 GRIN_LISTS = ("converted", "available", "all_books")
 # So many bad lines are shown; the rest is counted.
 _SHOWN = 20
-_REPORT_EVERY = 10_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Wish:
 
     def source_of(self, settings: Settings) -> str | None:
         """The name of a GRIN list or a file, or None: nothing but the barcodes that were named."""
-        if self.barcodes or self.source:
+        if self.barcodes or self.source is not None:
             return self.source
         seed = settings.seed
         named = seed.from_ or (str(seed.barcodes_file) if seed.barcodes_file else None)
@@ -88,6 +87,8 @@ class Source:
     def __enter__(self) -> Iterator[str]:
         check((f"--barcode {text}", text) for text in self.wish.barcodes)
         source = self.wish.source_of(self.settings)
+        if source == "":
+            raise ConfigError(["--from names no source: give converted, available, all_books, a file, or -."])
         found: Iterator[str] = iter(self.wish.barcodes)
         if source is not None and source in GRIN_LISTS:
             found = self._from_grin(source)
@@ -108,19 +109,22 @@ class Source:
         return client.barcodes(name)
 
     def _from_file(self, name: str) -> Iterator[str]:
-        path = Path(name)
-        if name == "-":
-            spool = tempfile.NamedTemporaryFile("w+", suffix=".barcodes")  # noqa: SIM115 - the stack closes it
-            self._stack.enter_context(spool)
-            spool.writelines(sys.stdin)
-            spool.flush()
-            path = Path(spool.name)
         shown = "standard input" if name == "-" else name
         try:
+            path = Path(name) if Path(name).is_file() else self._spooled(name)
             check((f"{shown}:{number}", text) for number, text in _lines(path))
         except OSError as error:
             raise ConfigError([f"The list of barcodes {shown} cannot be read: {error.strerror}."]) from None
         return (text for _, text in _lines(path))
+
+    def _spooled(self, name: str) -> Path:
+        """Standard input or a pipe, kept in a file: a list is read twice, first to check it."""
+        spool = tempfile.NamedTemporaryFile(suffix=".barcodes")  # noqa: SIM115 - the stack closes it
+        self._stack.enter_context(spool)
+        with open(0 if name == "-" else name, "rb", closefd=name != "-") as pipe:
+            shutil.copyfileobj(pipe, spool)
+        spool.flush()
+        return Path(spool.name)
 
 
 def sampled(barcodes: Iterable[str], size: int) -> Iterator[str]:
@@ -128,27 +132,24 @@ def sampled(barcodes: Iterable[str], size: int) -> Iterator[str]:
     return iter(heapq.nsmallest(size, barcodes, key=lambda barcode: hashlib.sha256(barcode.encode()).digest()))
 
 
-def seed(
-    settings: Settings, barcodes: Iterable[str], bucket: Path, report: Callable[[Tally], None], *, dry_run: bool = False
-) -> Tally:
-    """Put books on the board, streamed. Known ones are passed over; `report` is told now and then."""
+def seed(settings: Settings, barcodes: Iterable[str], bucket: Path, *, dry_run: bool = False) -> Iterator[Tally]:
+    """Put books on the board, streamed; the same tally after each of them. Known ones are passed over."""
     common = settings.global_
     ledger = Ledger(common.pipeline_dir / "ledger")
     seeder = board.Seeder(common.pipeline_dir, ledger, worker_name("seeder"))
-    tally = Tally()
+    tally, met = Tally(), set[str]()
     for barcode in barcodes:
         if dry_run:
-            new = not ledger.path(barcode).exists()
+            new = barcode not in met and not ledger.path(barcode).exists()
+            met.add(barcode)
         else:
             new = seeder.seed(barcode, bucket, str(common.processing_bucket), common.done_bucket)
         tally.new, tally.known = tally.new + new, tally.known + (not new)
-        if (tally.new + tally.known) % _REPORT_EVERY == 0:
-            report(tally)
-    return tally
+        yield tally
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
             text = line.strip()
             if text and not text.startswith("#"):

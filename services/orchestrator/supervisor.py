@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from common.config import FilterRow, Settings
 from common.heartbeat import worker_name
+from common.process import end_group
 from common.reaper import Reaper
 
 # A worker that dies is started again after this many seconds, doubling up to the second figure.
@@ -32,6 +34,8 @@ class Slot:
     process: subprocess.Popen[bytes] | None = None
     worker: str = ""
     deaths: int = 0
+    said_from: int = 0
+    """Where in the stage's .stderr file this worker's own words begin."""
     started: float = 0.0
     start_at: float = field(default_factory=time.monotonic)
 
@@ -77,8 +81,8 @@ class Supervisor:
 
     def _start(self, slot: Slot) -> None:
         slot.worker = worker_name(slot.row.name)
-        errors = self.settings.global_.pipeline_dir / "logs" / f"{slot.row.name}.stderr"
-        with errors.open("ab") as stderr:
+        with self._stderr(slot).open("ab") as stderr:
+            slot.said_from = stderr.tell()
             slot.process = subprocess.Popen(
                 self._command(slot),
                 stdin=subprocess.PIPE,
@@ -88,6 +92,9 @@ class Supervisor:
             )
         slot.started = time.monotonic()
         self._hand_secrets(slot.process)
+
+    def _stderr(self, slot: Slot) -> Path:
+        return self.settings.global_.pipeline_dir / "logs" / f"{slot.row.name}.stderr"
 
     def _command(self, slot: Slot) -> list[str]:
         # -P: a folder called "common" where the user happens to be must not stand in for ours.
@@ -105,6 +112,8 @@ class Supervisor:
     def _buried(self, slot: Slot, code: int) -> None:
         if slot.process is not None and slot.process.stdin is not None:
             slot.process.stdin.close()
+            # Each worker leads a group: what it had started must not outlive it.
+            end_group(slot.process.pid)
         slot.process = None
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         returned = self.reaper.reap_worker(slot.worker, f"worker {slot.worker} {how}")
@@ -113,7 +122,7 @@ class Supervisor:
         slot.deaths = 0 if time.monotonic() - slot.started > _SETTLED else slot.deaths + 1
         wait = min(_AGAIN_MOST, _AGAIN * 2 ** min(slot.deaths, 10))
         slot.start_at = time.monotonic() + wait
-        said = _last_words(self.settings.global_.pipeline_dir / "logs" / f"{slot.row.name}.stderr") if code > 0 else ""
+        said = _last_words(self._stderr(slot), slot.said_from) if code > 0 else ""
         now = f"{returned} of its books wait again, the next worker starts in {wait:g} s"
         self.log.warning(f"A worker of {slot.row.name} {how}; {now}.{said}")
 
@@ -133,6 +142,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _last_words(path: Path) -> str:
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+def _last_words(path: Path, start: int) -> str:
+    with path.open("rb") as file:
+        file.seek(max(start, file.seek(0, os.SEEK_END) - 4096))
+        lines = file.read().decode(errors="replace").splitlines()
     return f" It said: {lines[-1]}" if lines else ""

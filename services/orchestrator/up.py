@@ -6,25 +6,26 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from common import board, config, durable, logs, reaper
+from common import durable, logs, reaper, run
 from common.config import Settings
 from common.errors import ConfigError, StageError
 from common.health import Check, HealthServer
 from common.heartbeat import Heartbeat, worker_name
-from services.orchestrator import seeding
 from services.orchestrator.collector import registry
+from services.orchestrator.intake import Intake
 from services.orchestrator.progress import Progress
+from services.orchestrator.seeding import Wish
+from services.orchestrator.standstill import Standstill
 from services.orchestrator.supervisor import Supervisor
 from services.orchestrator.view import View
 
 _TURN = 0.2
-# The board is counted and the reaper runs this often, in seconds; on a board that is slow to count, so seldom that
-# counting takes no more than a twentieth of the time.
+# The board is counted this often, in seconds; one that is slow to count so seldom that counting takes no more than a
+# twentieth of the time.
 _COUNT_EVERY, _COUNT_SHARE = 0.5, 20
 _RESEED_EVERY = 60.0
 # Beyond the workers' own grace, before they are killed.
@@ -33,9 +34,9 @@ _PATIENCE_AT_END = 5.0
 
 @dataclass(frozen=True)
 class Orders:
-    """What `up` was asked to do."""
+    """What `up` was asked to do; `patience` in seconds."""
 
-    wish: seeding.Wish
+    wish: Wish
     until_drained: bool = False
     no_stages: bool = False
     patience: float = 60.0
@@ -43,18 +44,18 @@ class Orders:
 
 def check_stages(settings: Settings) -> None:
     """Ask every stage what keeps it from starting; ConfigError with all of it."""
-    problems = [p for row in settings.filters for p in config.stage_class(row)(settings, row).check()]
+    problems = [problem for row in settings.filters for problem in run.problems_of(run.make_stage(settings, row))]
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
 
 
 def prepare(settings: Settings) -> None:
     """Make the board's and the books' folders; ConfigError when that cannot be done."""
+    run.prepare(settings.global_.pipeline_dir, settings.bucket_paths())
     try:
-        board.prepare(settings.global_.pipeline_dir, settings.bucket_paths())
         durable.make_dirs(settings.global_.processing_bucket)
     except OSError as error:
-        raise ConfigError([f"The board cannot be made: {error.filename}: {error.strerror}."]) from None
+        raise ConfigError([f"The processing bucket cannot be made: {error.filename}: {error.strerror}."]) from None
 
 
 class Up:
@@ -69,16 +70,17 @@ class Up:
         self._secrets = secrets
         self._signals = 0
         self._idle_counts = 0
-        self._blocked_since: float | None = None
         self._count_at = 0.0
+        self._trouble = ""
+        self._standstill = Standstill(orders.patience)
+        self._intake = Intake(settings, orders.wish, progress.say)
         self._seeded = time.monotonic()
         self._wake_read, self._wake_write = os.pipe()
 
     def run(self) -> int:
         """Everything, from preparing to the last word."""
-        with seeding.Source(self.settings, self.orders.wish) as barcodes:
-            self._prepare()
-            self._seed(barcodes)
+        prepare(self.settings)
+        self.heartbeat = Heartbeat(self.root / "workers", worker_name("orchestrator"), stage="orchestrator")
         log = logs.setup(self.root / "logs", "orchestrator", self.heartbeat.worker, stdout=False)
         log.addHandler(self.progress.handler())
         self.reaper = reaper.Reaper(self.root, self.view.paths.values(), self.settings.global_.reap_after)
@@ -87,6 +89,7 @@ class Up:
             signal.signal(number, self._on_signal)
         server = self._serve()
         try:
+            self._intake.open()
             code = self._loop()
         finally:
             self._end()
@@ -94,27 +97,6 @@ class Up:
             self.heartbeat.leave()
         self.progress.end(self.view)
         return code
-
-    # --- before the loop ---
-
-    def _prepare(self) -> None:
-        prepare(self.settings)
-        self.heartbeat = Heartbeat(self.root / "workers", worker_name("orchestrator"), stage="orchestrator")
-        self.heartbeat.announce()
-
-    def _seed(self, barcodes: Iterator[str]) -> None:
-        """Fill the first bucket when it is empty, or with what was asked for by name."""
-        wish = self.orders.wish
-        first = seeding.bucket_for(self.settings, wish.at)
-        if not wish.explicit and board.count(first, board.WAITING, 1):
-            return
-        try:
-            tally = seeding.seed(self.settings, barcodes, first, self.progress.seeding)
-        except StageError as error:
-            # The books that are on the board already need no list.
-            self.progress.say(f"Nothing was seeded: {error.reason} {error.cure}".rstrip())
-        else:
-            self.progress.seeding(tally)
 
     def _serve(self) -> HealthServer:
         host, _, port = self.settings.board.listen.rpartition(":")
@@ -127,56 +109,68 @@ class Up:
 
     def _loop(self) -> int:
         while not self._signals:
-            if not self.orders.no_stages:
-                self.supervisor.turn()
-            if time.monotonic() >= self._count_at:
-                began = time.monotonic()
-                code = self._look()
-                if code is not None:
-                    return code
-                self._count_at = began + max(_COUNT_EVERY, _COUNT_SHARE * (time.monotonic() - began))
+            try:
+                code = self._turn()
+            except OSError as error:
+                # The board may fail for a while; a run of months must not end of it.
+                self._tell_trouble(f"The board cannot be used: {error}. It is tried again.")
+                code = None
+            if code is not None:
+                return code
             self._wait(_TURN)
         self.progress.say("Draining: each worker finishes the book it holds. Ctrl-C again makes them hand it back.")
         return 0
 
+    def _turn(self) -> int | None:
+        if not self.orders.no_stages:
+            self.supervisor.turn()
+        self.reaper.turn()
+        self._intake.turn(_TURN)
+        if time.monotonic() < self._count_at:
+            return None
+        began = time.monotonic()
+        code = self._look()
+        self._count_at = began + max(_COUNT_EVERY, _COUNT_SHARE * (time.monotonic() - began))
+        return code
+
     def _look(self) -> int | None:
-        """Count, reap, show; the exit code when the run is over."""
-        self.reaper.turn(self.heartbeat.beat())
+        """Count and show; the exit code when the run is over."""
+        self.heartbeat.beat()
         facts = self.view.status()
+        self._trouble = ""
         self.progress.show(facts)
         if self.orders.until_drained:
             return self._verdict(facts)
-        if time.monotonic() - self._seeded > _RESEED_EVERY:
+        if self._intake.done and not self.orders.wish.explicit and time.monotonic() - self._seeded > _RESEED_EVERY:
             self._reseed()
         return None
 
     def _reseed(self) -> None:
         self._seeded = time.monotonic()
         try:
-            with seeding.Source(self.settings, self.orders.wish) as barcodes:
-                self._seed(barcodes)
-        except StageError as error:
-            self.progress.say(f"Nothing was seeded: {error.reason} {error.cure}".rstrip())
+            self._intake = Intake(self.settings, self.orders.wish, self.progress.say)
+            self._intake.open()
+        except (StageError, ConfigError) as error:
+            self._tell_trouble(f"Nothing can be seeded: {error}")
 
     def _verdict(self, facts: dict[str, Any]) -> int | None:
         # A token on its way back to an earlier bucket can be missed by one count, never by two in a row.
-        self._idle_counts = self._idle_counts + 1 if facts["left"] == 0 else 0
+        self._idle_counts = self._idle_counts + 1 if facts["left"] == 0 and self._intake.done else 0
         if self._idle_counts >= 2:
-            return 1 if facts["failed"] else 0
-        if not self._is_blocked(facts):
-            self._blocked_since = None
-        elif self._blocked_since is None:
-            self._blocked_since = time.monotonic()
-        elif time.monotonic() - self._blocked_since > self.orders.patience:
-            self.progress.say("Nothing can move any more, so this run ends; the books wait where they are.")
-            return 3
-        return None
+            return 3 if self._intake.failed else 1 if facts["failed"] else 0
+        reasons = self._standstill.reasons(facts) if self._intake.done else []
+        if not reasons:
+            return None
+        self.progress.say("Nothing moves any more, so this run ends; the books wait where they are.")
+        for reason in reasons:
+            self.progress.say(reason)
+        return 3
 
-    def _is_blocked(self, facts: dict[str, Any]) -> bool:
-        """Every book that is left waits before a stage that is halted or paused."""
-        stages = {stage["input"]: stage for stage in facts["stages"]}
-        busy = [stages[b["name"]] for b in facts["buckets"] if b["name"] in stages and View.in_line(b)]
-        return bool(busy) and all(stage["halted"] or stage["paused"] for stage in busy)
+    def _tell_trouble(self, sentence: str) -> None:
+        """Say it once, until something else is to be said."""
+        if sentence != self._trouble:
+            self._trouble = sentence
+            self.progress.say(sentence)
 
     # --- the end ---
 
@@ -185,12 +179,14 @@ class Up:
         self.supervisor.stop()
         asked, deadline = self._signals, time.monotonic() + self.settings.global_.grace + _PATIENCE_AT_END
         while self.supervisor.running() and time.monotonic() < deadline:
-            self.heartbeat.beat()
             if self._signals > asked:
                 asked = self._signals
                 self.supervisor.stop()
             self._wait(_TURN)
-        self.supervisor.kill()
+        try:
+            self.supervisor.kill()
+        except OSError as error:
+            self.progress.say(f"What the last workers held is left to the next run's reaper: {error}.")
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,24 +98,33 @@ class View:
         if bucket in self.last or board.count(bucket, board.WAITING, _MANY) >= _MANY:
             return None
         times = [t for b in board.barcodes(bucket) if (t := _mtime(board.path_of(bucket, b, board.WAITING)))]
-        return max(0.0, round(time.time() - min(times), 1)) if times else None
+        return max(0.0, round(self._now() - min(times), 1)) if times else None
 
     def per_hour(self) -> float | None:
         """Books an hour over the last quarter of an hour; None without data."""
         arrived: list[float] = []
+        now = self._now()
         for bucket in self.last:
             if board.count(bucket, board.WAITING, _MANY) >= _MANY:
                 return None
             times = (_mtime(board.path_of(bucket, b, board.WAITING)) for b in board.barcodes(bucket))
-            arrived += [t for t in times if t and time.time() - t < WINDOW]
-        if len(arrived) < 2 or time.time() - min(arrived) < 1:
+            arrived += [t for t in times if t and now - t < WINDOW]
+        if len(arrived) < 2 or now - min(arrived) < 1:
             return None
-        return round(len(arrived) / (time.time() - min(arrived)) * 3600, 1)
+        return round(len(arrived) / (now - min(arrived)) * 3600, 1)
 
     def workers(self) -> list[Seen]:
         """All workers that have a heartbeat file."""
         folder = self.root / "workers"
-        return list(seen(folder, time.time())) if folder.is_dir() else []
+        return list(seen(folder, self._now())) if folder.is_dir() else []
+
+    def _now(self) -> float:
+        """The file server's time, which all mtimes are: a nameless file tells it."""
+        try:
+            with tempfile.TemporaryFile(dir=self.root / "workers") as probe:
+                return os.fstat(probe.fileno()).st_mtime
+        except OSError:
+            return time.time()
 
     def live(self, stage: str) -> list[Seen]:
         """The workers of a stage whose heartbeat is fresh."""
@@ -146,7 +156,10 @@ class View:
         if since is None:
             return
         stage = next((row.name for row in self.settings.filters if row.input_pipe == bucket), "")
-        events = self.ledger.read(barcode)
+        try:
+            events = self.ledger.read(barcode)
+        except OSError as error:
+            events = [{"event": "failed", "reason": f"Its ledger cannot be read: {error}."}]
         why = last(events, "failed", "deferred", "held", "halted", "redo") if state != board.WORKING else None
         why = why if why and (state != board.WAITING or why["event"] in ("redo", "halted")) else None
         tries = attempts(events, stage)
@@ -172,6 +185,7 @@ class View:
             "paused": (self.root / "paused" / name).exists(),
             "halted": halted.get("halted"),
             "cure": halted.get("cure"),
+            "limited": next((w.facts["limited"] for w in live if w.facts.get("limited")), None),
             "wip_limit": row.wip_limit,
             "workers": [_worker(w) for w in live],
         }

@@ -40,6 +40,34 @@ class Sleeps(Stage):
     def process(self, book, work):
         os.system("sleep 60")
 
+class Odd(Stage):
+    def process(self, book, work):
+        if book.barcode == "FIFO":
+            os.mkfifo(work / "pipe")
+        if book.barcode == "LINK":
+            (work / "link").symlink_to("/etc/passwd")
+        if book.barcode == "DEEP":
+            os.chdir(work)
+            for _ in range(1500):
+                os.mkdir("d")
+                os.chdir("d")
+            os.chdir("/")
+        if book.barcode == "READS":
+            import subprocess
+            subprocess.run(["cat"], check=True)
+        if book.barcode == "POOL":
+            import multiprocessing
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                pool.map(abs, [1, 2])
+        if book.barcode == "LATER":
+            raise Retry("Later.", delay=1e300)
+        if book.barcode == "BASE":
+            raise GeneratorExit
+
+class Broken(Stage):
+    def opened(self):
+        raise RuntimeError("no engine")
+
 class Locked(Stage):
     def process(self, book, work):
         if not Path(self.options["key"]).exists():
@@ -267,3 +295,87 @@ def test_files_are_carried_on(tmp_path: Path) -> None:
     book = tmp_path / "processing" / "A1"
     assert {path.name: path.read_text() for path in (book / "two").iterdir()} == {"one.txt": "1", "two.txt": "12"}
     assert not (book / "one").exists()
+
+
+def test_odd_things_a_stage_may_leave_or_do(tmp_path: Path) -> None:
+    """FIFOs, links and bottomless folders are refused, children that read or fork do no harm, absurd delays are cut."""
+    line = make(tmp_path).stage("odd", "Odd", 0, attempts=1)
+    line.seed(["FIFO", "LINK", "DEEP", "READS", "POOL", "LATER", "BASE", "GOOD"])
+    up = line.up("--until-drained")
+    good = ("READS", "POOL", "GOOD")
+    until(lambda: all(line.places(barcode) == ["01_b"] for barcode in good), 30)
+    until(lambda: line.places("LATER") == ["00_b/failed"])
+    assert all(line.places(barcode) == ["00_b/failed"] for barcode in ("FIFO", "LINK", "BASE", "DEEP"))
+    assert "neither a file nor a folder" in line.events("FIFO")[-1]["reason"]
+    assert up.wait(20) == 1
+
+
+def test_min_free_stops_only_where_books_enter(tmp_path: Path) -> None:
+    """Below min_free no new book enters the line, and those in it go on, because the last stage frees the space."""
+    line = make(tmp_path, min_free="1000TB").stage("hop", "Hop", 0).stage("last", "Hop", 1)
+    line.seed(["A1"])
+    line.seed(["A2"], "--at", "01_b")
+    assert line.drain("--patience", "1.5") == 3
+    assert (line.places("A1"), line.places("A2")) == (["00_b"], ["02_b"])
+    assert "hop waits, because the disk has less than min_free" in line.log()
+
+
+def test_a_full_bucket_behind_a_halt_ends_the_run_too(tmp_path: Path) -> None:
+    """A stage that waits for room behind a halted one is told as what it is, and the run ends with code 3."""
+    line = make(tmp_path).stage("hop", "Hop", 0, wip_limit=1)
+    line.stage("locked", "Locked", 1, options={"key": f"{tmp_path}/key"})
+    line.seed(["A1", "A2", "A3"])
+    assert line.drain("--patience", "2") == 3
+    assert "locked has halted. The door is locked." in line.log()
+    assert "hop waits, because 01_b holds wip_limit, 1 books" in line.log()
+
+
+def test_a_stage_that_cannot_open_ends_the_run(tmp_path: Path) -> None:
+    """A stage whose worker dies at every start takes no book: the run says so and ends."""
+    line = make(tmp_path).stage("broken", "Broken", 0)
+    line.seed(["A1"])
+    assert line.drain("--patience", "3") == 3
+    assert "no engine" in line.log()
+    assert "takes none of them" in line.log()
+    assert line.places("A1") == ["00_b"]
+
+
+def test_a_stall_of_the_whole_machine(tmp_path: Path) -> None:
+    """When everything stands still for longer than reap_after and goes on, nobody is taken for dead."""
+    line = make(tmp_path, heartbeat=0.1, reap_after=0.9).stage("slow", "Slow", 0, options={"until": f"{tmp_path}/go"})
+    line.seed(["A1"])
+    up = line.up("--until-drained")
+    until(lambda: line.places("A1") == ["00_b/working"])
+    pids = [up.pid, *line.workers()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(2)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.3)
+    (tmp_path / "go").touch()
+    assert up.wait(20) == 0
+    assert "returned" not in line.kinds("A1")
+
+
+def test_what_a_killed_worker_had_started_ends_too(tmp_path: Path) -> None:
+    """A worker's children do not outlive it."""
+    line = make(tmp_path).stage("sleeps", "Sleeps", 0)
+    line.seed(["A1"])
+    up = line.up()
+    until(lambda: line.places("A1") == ["00_b/working"])
+    worker = line.workers()[0]
+    until(lambda: any(_children(worker)))
+    (child,) = _children(worker)
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text())
+    up.kill()
+    up.wait()
+    for pid in line.workers():
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    """The process ids of a process's children."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]

@@ -49,7 +49,7 @@ def test_deferred_when_due(root: Path) -> None:
         assert held is not None
         board.defer(held, due)
     feed = Feed(root / "01_in", "w-1")
-    feed._looked = -10
+    feed._look_at = 0
     assert drain(feed, 150.0) == ["SOON"]
 
 
@@ -62,7 +62,7 @@ def test_a_backlog_does_not_starve_retries(root: Path) -> None:
     assert held is not None
     board.defer(held, 1.0)
     feed = Feed(root / "01_in", "w-1")
-    feed._looked = -10
+    feed._look_at = 0
     assert "DUE" in [held.barcode for held in (feed.next(5.0), feed.next(5.0)) if held]
 
 

@@ -77,6 +77,6 @@ def test_buckets(settings: Settings) -> None:
 
 def test_dry_run_changes_nothing(settings: Settings, tmp_path: Path) -> None:
     """A dry run counts what is new and makes no file."""
-    tally = seed(settings, ["A1", "B2"], bucket_for(settings, None), lambda _: None, dry_run=True)
-    assert (tally.new, tally.known) == (2, 0)
+    *_, tally = seed(settings, ["A1", "B2", "A1"], bucket_for(settings, None), dry_run=True)
+    assert (tally.new, tally.known) == (2, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]

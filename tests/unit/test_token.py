@@ -60,7 +60,8 @@ def test_newer_version_is_told_apart() -> None:
         (b"[" * 60_000, "not valid JSON"),
         (b"[]", "not a JSON object"),
         (b'{"barcode": "B2"}', "named after A1"),
-        (b'{"barcode": "A1", "done_bucket": 7}', "not a text"),
+        (b'{"barcode": "A1", "done_bucket": 7}', "not a printable text"),
+        (b'{"barcode": "A1", "processing_bucket": "/x\\ud800"}', "not a printable text"),
         (b'{"barcode": "A1", "x": "' + b"y" * 70_000 + b'"}', "larger than"),
     ],
 )
