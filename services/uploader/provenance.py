@@ -17,7 +17,7 @@ NAME = "provenance.json"
 
 def document(book: Book, stage: str, library: str, files: Sequence[Artifact]) -> bytes:
     """The provenance of a book as JSON; the same bytes for the same ledger and the same files."""
-    done = [event for event in book.events if event.get("event") == "done"]
+    done = _newest(event for event in book.events if event.get("event") == "done")
     # The upload itself has no times yet; the ledger will have them.
     upload = {"stage": stage, "attempt": book.attempt, "version": __version__}
     whole = {
@@ -30,6 +30,15 @@ def document(book: Book, stage: str, library: str, files: Sequence[Artifact]) ->
         "version": __version__,
     }
     return f"{json.dumps(whole, ensure_ascii=False, indent=1)}\n".encode()
+
+
+def _newest(done: Iterable[Facts]) -> list[Facts]:
+    """Of each stage the last time that it was done: what was made again is what lies in the store."""
+    newest: dict[Any, Facts] = {}
+    for event in done:
+        newest.pop(event.get("stage"), None)
+        newest[event.get("stage")] = event
+    return list(newest.values())
 
 
 def _step(event: Facts) -> dict[str, Any]:
@@ -59,6 +68,4 @@ def _members(done: Iterable[Facts]) -> int | None:
 
 
 def _warnings(done: Iterable[Facts]) -> list[str]:
-    """Each stage's newest warnings: what was made again may have lost its flaws."""
-    newest = {event.get("stage"): event.get("facts", {}).get("warnings", ()) for event in done}
-    return list(dict.fromkeys(warning for warnings in newest.values() for warning in warnings))
+    return list(dict.fromkeys(warning for event in done for warning in event.get("facts", {}).get("warnings", ())))

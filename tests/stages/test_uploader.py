@@ -51,7 +51,7 @@ def test_the_provenance_tells_the_whole_way(uploader: Uploader, book: Book, done
     run(uploader, book)
     found = json.loads((done / BARCODE / "provenance.json").read_bytes())
     assert (found["barcode"], found["library"], found["version"]) == (BARCODE, "TESTLIB", __version__)
-    assert [step["stage"] for step in found["steps"]] == ["downloader", "modifier", "extractor", "modifier", "uploader"]
+    assert [step["stage"] for step in found["steps"]] == ["downloader", "extractor", "modifier", "uploader"]
     assert found["steps"][0] == {
         "stage": "downloader",
         "attempt": 1,
