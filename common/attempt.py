@@ -114,7 +114,9 @@ class Attempt:
         if self.book.attempt > self.desk.row.attempts:
             times = "once" if self.book.attempt == 2 else f"{self.book.attempt - 1} times"
             died = f"The worker died {times} over this book: killed, crashed or out of memory."
-            return self._fail(died, f"See logs/{self._name}.jsonl; give the stage more memory, then retry the book.")
+            return self._fail(
+                died, f"See logs/{self._name}.jsonl; give it more memory, then put its token back."
+            )
         self._record("attempt")
         try:
             facts = self._make(events)
@@ -236,7 +238,7 @@ class Attempt:
 
     def _unfinished_redo(self, to: str) -> bool:
         """A redo was recorded, and its worker died before the token had moved: to be completed, not counted again."""
-        newest = last(self.book.events, "redo", "done", "retried")
+        newest = last(self.book.events, "redo", "done", "failed", "retried")
         return newest is not None and (newest["event"], newest.get("stage"), newest.get("to")) == (
             "redo",
             self._name,
@@ -251,7 +253,7 @@ class Attempt:
 
     def _let_go(self, error: Lost | board.OccupiedError) -> str:
         if isinstance(error, board.OccupiedError):
-            return self._fail(f"{error} A book has one token: somebody copied one.", "Remove the copy, then retry.")
+            return self._fail(f"{error} A book has one token: somebody copied one.", "Remove the copy.")
         if board.holds(self.held):
             return self._verdict(Retry("A worker that woke up late took this attempt's scratch folder away."))
         self._drop_scratch()
@@ -303,7 +305,7 @@ def _as_verdict(error: BaseException, log: logging.Logger, barcode: str) -> Stag
         return Halt(f"The disk cannot be written{where}: {error.strerror}.", "Make space; the stage goes on by itself.")
     log.error("The stage raised an unexpected error.", exc_info=error, extra={"barcode": barcode})
     reason = f"An unexpected error: {type(error).__name__}: {str(error)[:300]}"
-    return Retry(reason, "The traceback is in the stage's log.")
+    return Retry(reason, "The traceback is in the stage's file in logs/.")
 
 
 def _facts(returned: object) -> dict[str, object]:

@@ -24,8 +24,8 @@ Event = Mapping[str, Any]
 # Never follow a link, never wait on a FIFO that somebody put in a ledger's place.
 _CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-# After one of these, a stage counts its attempts anew.
-RESETS = frozenset({"done", "redo", "retried", "registered"})
+# After one of these, a stage counts its attempts anew. Only a person brings a failed book back.
+RESETS = frozenset({"done", "redo", "failed", "retried", "registered"})
 # An attempt that ended so was not the book's fault and is not counted.
 FORGIVEN = frozenset({"halted", "handed_back"})
 
@@ -108,10 +108,10 @@ def attempts(events: Sequence[Event], stage: str) -> int:
 
 
 def redos(events: Sequence[Event], stage: str) -> int:
-    """How often `stage` has sent this book back, since a person last asked for a retry."""
+    """How often `stage` has sent this book back, since a person last gave it another chance."""
     count = 0
     for event in events:
-        if event["event"] == "retried":
+        if event["event"] in ("failed", "retried"):
             count = 0
         elif event["event"] == "redo" and event.get("stage") == stage:
             count += 1

@@ -73,7 +73,7 @@ def make_stage(settings: Settings, row: FilterRow) -> Stage:
 def problems_of(stage: Stage) -> list[str]:
     """What keeps a stage from starting, in sentences; a check that fails itself is one of them."""
     try:
-        return list(stage.check())
+        return [f"Stage {stage.row.name}: {problem}" for problem in stage.check()]
     except Exception as error:  # noqa: BLE001 - check() may be anybody's
         return [f"The check of the stage {stage.row.name} failed: {type(error).__name__}: {error}."]
 

@@ -89,14 +89,17 @@ class Decryptor(Stage):
         if outcome.without_integrity:
             return Reject(
                 "The archive carries no integrity packet, so nobody can tell whether it is whole.",
-                "If it is known to be an old one, set the decryptor's option require_mdc: false, and retry.",
+                "If it is known to be old, set the decryptor's option require_mdc: false, and put its token back.",
             )
         if outcome.too_large:
             return Reject(
                 f"The archive decrypts to more than {limit:,} bytes.",
-                "If the book is really that large, raise the decryptor's option max_bytes, and retry.",
+                "If the book is really that large, raise the decryptor's option max_bytes, and put its token back.",
             )
-        return Redo(f"The encrypted archive is damaged: {_damage(outcome)}.", "Ask GRIN to convert the book again.")
+        return Redo(
+            f"The encrypted archive is damaged: {_damage(outcome)}.",
+            "Have the book converted anew, then put its token back.",
+        )
 
     def _only_this_one(self, book: Book) -> bool:
         """This book halted the stage before, and another one could be opened since: then it is the book that is bad.

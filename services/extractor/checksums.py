@@ -14,7 +14,7 @@ from common.manifest import Members
 
 _LINE = re.compile(r"([0-9a-fA-F]{32})[ \t]+\*?(?:\./)?(.+?)\s*")
 _MAX_LIST = 16 << 20
-_DAMAGED = "Ask Google to convert the book anew, then retry it."
+_DAMAGED = "Have the book converted anew, then put its token back."
 _UNCHECKED = "Ask Google to convert the book anew; what cannot be verified is not taken in."
 
 

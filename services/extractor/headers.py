@@ -57,7 +57,7 @@ class Judge:
         """The name under which to write this member; None for a plain folder."""
         self._count += 1
         if self._count > self._limits.max_members:
-            cure = "Raise max_members in the extractor's options if the book is really that large, then retry it."
+            cure = "Raise max_members for the extractor if the book is that large, then put its token back."
             raise Reject(f"The archive has more than {self._limits.max_members} members.", cure)
         name = header.name.removeprefix("./")
         if header.isdir() and name in {"", "."}:

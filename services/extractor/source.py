@@ -116,7 +116,7 @@ _CURE = "Google's archives are not like this: look at the archive before you let
 
 
 def _raise(option: str) -> str:
-    return f"Raise {option} in the extractor's options if the book is really that large, then retry it."
+    return f"Raise {option} in the extractor's options if the book is really that large, then put its token back."
 
 
 class _Tally(io.RawIOBase):

@@ -9,6 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from rich.console import Console
@@ -83,9 +84,11 @@ def _seed(arguments: argparse.Namespace) -> int:
     bucket = seeding.bucket_for(settings, arguments.at)
     tally = Tally()
     with seeding.Source(settings, wish) as barcodes:
+        # Nothing is made before the source has answered.
+        first = list(islice(barcodes, 1))
         if not arguments.dry_run:
             up.prepare(settings)
-        for tally in seeding.seed(settings, barcodes, bucket, dry_run=arguments.dry_run):
+        for tally in seeding.seed(settings, chain(first, barcodes), bucket, dry_run=arguments.dry_run):
             if (tally.new + tally.known) % _REPORT_EVERY == 0:
                 _complain(f"{tally.new:,} new, {tally.known:,} known already …")
     would = "would be " if arguments.dry_run else ""
@@ -99,6 +102,8 @@ def _status(arguments: argparse.Namespace) -> int:
         _print_json(facts)
     else:
         _console().print(render.status(facts))
+        for line in render.metrics(facts):
+            _console().print(line, markup=False, soft_wrap=True)
     return 0
 
 
@@ -120,7 +125,8 @@ def _show(arguments: argparse.Namespace) -> int:
         check_barcode(arguments.barcode)
     except TokenError as error:
         raise ConfigError([str(error)]) from None
-    places, events = _view(arguments).story(arguments.barcode)
+    view = _view(arguments)
+    places, events = view.story(arguments.barcode)
     if not places and not events:
         _complain(f"Nothing is known of {arguments.barcode}: it was never seeded on this board.")
         return 1
@@ -128,7 +134,7 @@ def _show(arguments: argparse.Namespace) -> int:
         where = [{"bucket": p.bucket.name, "state": p.state, "worker": p.worker} for p in places]
         _print_json({"barcode": arguments.barcode, "places": where, "events": events})
     else:
-        _console().print(render.story(arguments.barcode, places, events), soft_wrap=True)
+        _console().print(render.story(arguments.barcode, places, events, view.last), soft_wrap=True)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,8 @@ def run(folder: Path, books: int, poisoned: int, seed: int, console: Console) ->
     """Make everything anew in `folder`, run to the end; 0 when exactly the poisoned books failed."""
     started = time.monotonic()
     folder = folder.absolute()
+    if poisoned > books:
+        raise ConfigError([f"Of {books} books no {poisoned} can be bad."])
     _clear(folder)
     console.print(f"Making {books} encrypted books, {poisoned} of them bad on purpose, in {folder} …", soft_wrap=True)
     passphrase = _private(folder / "secrets" / "gpg_passphrase.asc", secrets.token_hex(12))
@@ -44,15 +47,17 @@ def run(folder: Path, books: int, poisoned: int, seed: int, console: Console) ->
         progress = Progress(console)
         try:
             one = up.Up(settings, up.Orders(Wish(), until_drained=True), {}, progress)
-            one.run()
+            code = one.run()
         finally:
             progress.close()
-        return _report(one, folder, time.monotonic() - started, console)
+        return code if code > 1 else _report(one, folder, time.monotonic() - started, console)
     finally:
         _stop(simulator)
 
 
 def _clear(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError([f"{folder} is a file: name another place with --folder."])
     if folder.exists() and any(folder.iterdir()):
         if not (folder / _MARK).exists():
             raise ConfigError([f"{folder} is not empty and no demo made it: name another one with --folder."])
@@ -143,12 +148,13 @@ def _report(one: up.Up, folder: Path, seconds: float, console: Console) -> int:
     for path in sorted((folder / "done" / stored[0]).iterdir()) if stored else ():
         console.print(f"  {path.relative_to(folder)}  {path.stat().st_size:,} bytes", soft_wrap=True)
     as_it_should = failed == bad and len(stored) == len(made) - len(bad)
-    verdict = "Exactly the bad books failed, all others are home." if as_it_should else "That is not as it should be."
+    as_told = "Exactly the bad books failed, all others are home." if bad else "All books are home."
+    verdict = as_told if as_it_should else "That is not as it should be."
     console.print(f"\n{verdict} It took {seconds:.0f} seconds.")
     command, path = _shown(Path(sys.argv[0])), _shown(folder / "config.yaml")
     console.print(f"Look around: {command} status --config {path}", soft_wrap=True)
     if failed:
-        console.print(f"             {command} show {min(failed)} --config {path}", soft_wrap=True)
+        console.print(f"             {command} show {shlex.quote(min(failed))} --config {path}", soft_wrap=True)
     return 0 if as_it_should else 1
 
 

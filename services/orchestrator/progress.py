@@ -12,8 +12,8 @@ from rich.live import Live
 from services.orchestrator import render
 from services.orchestrator.view import View
 
-# In a pipe a line is printed when something has changed, and no more often than this, in seconds.
-_LINE_EVERY = 2.0
+# In a pipe a line is printed when something has changed, at first soon, in a long run seldom; in seconds.
+_LINE_FIRST, _LINE_MOST = 2.0, 300.0
 
 
 class Progress:
@@ -22,7 +22,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
-        self._printed = 0.0
+        self._line_at, self._line_every = 0.0, _LINE_FIRST
         self._line = ""
         self._halts: dict[str, str] = {}
         if self._live:
@@ -43,8 +43,9 @@ class Progress:
             self._live.update(render.status(facts))
             return
         line = f"{facts['done']} done, {facts['left']} on their way, {facts['failed']} failed | {_depths(facts)}"
-        if line != self._line and time.monotonic() - self._printed >= _LINE_EVERY:
-            self._line, self._printed = line, time.monotonic()
+        if line != self._line and time.monotonic() >= self._line_at:
+            self._line, self._line_at = line, time.monotonic() + self._line_every
+            self._line_every = min(_LINE_MOST, self._line_every * 1.3)
             self.say(line)
 
     def end(self, view: View) -> None:

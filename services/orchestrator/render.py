@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -54,11 +55,11 @@ def status(facts: dict[str, Any]) -> RenderableType:
     table = Table(
         title=Text(f"Board {plain(facts['board'])}"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    table.add_column("bucket")
+    table.add_column("bucket", no_wrap=True)
     for state in board.STATES:
         table.add_column(state, justify="right", style=_COLOURS.get(state, ""))
     table.add_column("oldest", justify="right")
-    table.add_column("next stage")
+    table.add_column("next stage", no_wrap=True)
     stages = {stage["input"]: stage for stage in facts["stages"]}
     for bucket in facts["buckets"]:
         figures = [str(bucket[state] or "·") for state in board.STATES]
@@ -72,7 +73,7 @@ def notes(facts: dict[str, Any]) -> list[str]:
     """Sentences below the table: progress, halts, failures."""
     rate = facts["books_per_hour"]
     lines = [f"{facts['done']} done, {facts['left']} on their way, {facts['failed']} failed."]
-    if facts["left"]:
+    if facts["left"] and any(stage["workers"] for stage in facts["stages"]):
         eta = f"about {span(facts['eta_seconds'])} to go" if rate else "no throughput to reckon with yet"
         lines.append(f"{rate:,.0f} books an hour, {eta}." if rate else f"{eta.capitalize()}.")
     for stage in facts["stages"]:
@@ -81,7 +82,9 @@ def notes(facts: dict[str, Any]) -> list[str]:
         if stage["limited"]:
             lines.append(f"{stage['name']} waits, because {stage['limited']}.")
         if stage["paused"]:
-            lines.append(f"{stage['name']} is paused; `grin-pipeline resume {stage['name']}` lets it go on.")
+            lines.append(
+                f"{stage['name']} is paused until the file {facts['board']}/paused/{stage['name']} is removed."
+            )
     if facts["failed"]:
         lines.append("`grin-pipeline ls` says why each failed one failed; `grin-pipeline show BARCODE` tells all.")
     return lines
@@ -91,10 +94,17 @@ def _stage(stage: dict[str, Any] | None) -> str:
     if stage is None:
         return ""
     count = len(stage["workers"])
-    ports = ", ".join(f":{worker['port']}" for worker in stage["workers"] if worker["port"])
-    at = f", metrics {ports}" if ports else ""
     state = "halted" if stage["halted"] else "paused" if stage["paused"] else f"{count} worker{'s' * (count != 1)}"
-    return f"{stage['name']} ({state}{at})"
+    return f"{stage['name']} ({state})"
+
+
+def metrics(facts: dict[str, Any]) -> list[str]:
+    """Where every process of the board serves its metrics."""
+    lines = [f"{'the board':<14} {one['metrics']}" for one in facts["orchestrators"] if one["metrics"]]
+    for stage in facts["stages"]:
+        found = [worker["metrics"] for worker in stage["workers"] if worker["metrics"]]
+        lines += [f"{stage['name']:<14} {'  '.join(found)}"] if found else []
+    return ["Metrics:", *(f"  {line}" for line in lines)] if lines else []
 
 
 def ls(rows: Iterable[Row], console: Console) -> int:
@@ -103,18 +113,24 @@ def ls(rows: Iterable[Row], console: Console) -> int:
     for row in rows:
         tries = f"{row.attempts} attempt{'s' * (row.attempts != 1)}" if row.attempts else ""
         parts = [f"{row.bucket:<16}", f"{row.state:<8}", f"{row.barcode:<20}", row.since, tries, row.worker or ""]
-        why = f"{row.reason} {row.cure}".strip()
+        why = f"{row.reason} → {row.cure}" if row.cure else row.reason
         line = plain("  ".join(part for part in (*parts, why) if part))
         console.print(Text(line, style=_COLOURS.get(row.state, "")), soft_wrap=True)
         count += 1
     return count
 
 
-def story(barcode: str, places: Sequence[board.Place], events: Sequence[Event]) -> RenderableType:
-    """One book's whole story."""
-    where = [f"{place.bucket.name}, {place.state}" + (f" ({place.worker})" if place.worker else "") for place in places]
-    lines = [Text(f"{barcode} is in {' and '.join(where) or 'no bucket at this moment'}.", style="bold")]
+def story(barcode: str, places: Sequence[board.Place], events: Sequence[Event], last: Sequence[Path]) -> RenderableType:
+    """One book's whole story; `last` are the buckets of books that are done."""
+    where = [_where(place, done=place.bucket in last) for place in places]
+    lines = [Text(f"{barcode} is {' and '.join(where) or 'in no bucket at this moment'}.", style="bold")]
     return Group(*lines, *(_event(event) for event in events))
+
+
+def _where(place: board.Place, *, done: bool) -> str:
+    if done and place.state == board.WAITING:
+        return f"done, in {place.bucket.name}"
+    return f"in {place.bucket.name}, {place.state}" + (f" ({place.worker})" if place.worker else "")
 
 
 def _event(event: Event) -> RenderableType:

@@ -80,6 +80,7 @@ class Up:
     def run(self) -> int:
         """Everything, from preparing to the last word."""
         prepare(self.settings)
+        self._greet()
         self.heartbeat = Heartbeat(self.root / "workers", worker_name("orchestrator"), stage="orchestrator")
         log = logs.setup(self.root / "logs", "orchestrator", self.heartbeat.worker, stdout=False)
         log.addHandler(self.progress.handler())
@@ -97,6 +98,15 @@ class Up:
             self.heartbeat.leave()
         self.progress.end(self.view)
         return code
+
+    def _greet(self) -> None:
+        """What a person should know before it begins."""
+        for other in self.view.live("orchestrator"):
+            host, pid = other.facts.get("host"), other.facts.get("pid")
+            self.progress.say(f"Another orchestrator (host {host}, process {pid}) runs on this board; both work.")
+        secret = self.settings.global_.gpg_passphrase_file
+        if secret is not None and secret.exists() and secret.stat().st_mode & 0o004:
+            self.progress.say(f"Everybody on this machine can read the passphrase: chmod 600 {secret}")
 
     def _serve(self) -> HealthServer:
         host, _, port = self.settings.board.listen.rpartition(":")
@@ -118,8 +128,11 @@ class Up:
             if code is not None:
                 return code
             self._wait(_TURN)
-        self.progress.say("Draining: each worker finishes the book it holds. Ctrl-C again makes them hand it back.")
-        return 0
+        grace = self.settings.global_.grace
+        self.progress.say(
+            f"Draining: each worker finishes its book, or hands it back after {grace:g} s; Ctrl-C again: now."
+        )
+        return 130 if self.orders.until_drained else 0
 
     def _turn(self) -> int | None:
         if not self.orders.no_stages:

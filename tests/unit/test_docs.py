@@ -43,6 +43,16 @@ def test_every_command_is_documented() -> None:
     assert [name for name in commands if f"`{name}`" not in text] == []
 
 
+def test_every_command_that_is_named_exists() -> None:
+    """Whatever message or page says `grin-pipeline X`, X is a command."""
+    commands = next(action.choices for action in _parser()._actions if action.choices)
+    assert commands
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "common").rglob("*.py")]
+    for page in [*pages, *(ROOT / "services").rglob("*.py")]:
+        for named in re.findall(r"(?<![-\w/])grin-pipeline ([a-z]+)", page.read_text()):
+            assert named in [*commands, "stage"], f"{page.name}: {named}"
+
+
 def test_links_lead_somewhere() -> None:
     """Every relative link in the documents is a file of the project."""
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:

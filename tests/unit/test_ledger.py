@@ -76,6 +76,7 @@ def test_attempts_count_what_is_the_books_fault() -> None:
     assert count(_events("attempt:x", "attempt:x", "retried", "attempt:x"), "x") == 1
     assert count(_events("attempt:x", "redo:x", "attempt:x"), "x") == 1
     assert count(_events("attempt:x", "done:y"), "x") == 1
+    assert count(_events("attempt:x", "attempt:x", "failed:x", "attempt:x"), "x") == 1
 
 
 def test_redos_are_counted_until_a_person_retries() -> None:
@@ -83,6 +84,7 @@ def test_redos_are_counted_until_a_person_retries() -> None:
     events = _events("redo:x", "redo:y", "redo:x")
     assert ledgers.redos(events, "x") == 2
     assert ledgers.redos([*events, {"event": "retried"}], "x") == 0
+    assert ledgers.redos([*events, {"event": "failed", "stage": "x"}], "x") == 0
 
 
 def test_missing_book(tmp_path: Path) -> None:
