@@ -52,14 +52,14 @@ def size(count: float) -> str:
 
 def status(facts: dict[str, Any]) -> RenderableType:
     """The board as a table, then what a person must know."""
-    table = Table(
-        title=Text(f"Board {plain(facts['board'])}"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    # Two blanks between columns: the board of a whole line fits a terminal of 80.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left")
+    table.title = Text(f"Board {plain(facts['board'])}")
     table.add_column("bucket", no_wrap=True)
     for state in board.STATES:
         table.add_column(state, justify="right", style=_COLOURS.get(state, ""))
     table.add_column("oldest", justify="right")
-    table.add_column("next stage", no_wrap=True)
+    table.add_column("stage (workers)", no_wrap=True)
     stages = {stage["input"]: stage for stage in facts["stages"]}
     for bucket in facts["buckets"]:
         figures = [str(bucket[state] or "·") for state in board.STATES]
@@ -94,7 +94,7 @@ def _stage(stage: dict[str, Any] | None) -> str:
     if stage is None:
         return ""
     count = len(stage["workers"])
-    state = "halted" if stage["halted"] else "paused" if stage["paused"] else f"{count} worker{'s' * (count != 1)}"
+    state = "halted" if stage["halted"] else "paused" if stage["paused"] else count
     return f"{stage['name']} ({state})"
 
 
