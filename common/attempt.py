@@ -114,9 +114,7 @@ class Attempt:
         if self.book.attempt > self.desk.row.attempts:
             times = "once" if self.book.attempt == 2 else f"{self.book.attempt - 1} times"
             died = f"The worker died {times} over this book: killed, crashed or out of memory."
-            return self._fail(
-                died, f"See logs/{self._name}.jsonl; give it more memory, then put its token back."
-            )
+            return self._fail(died, f"See logs/{self._name}.jsonl; give it more memory, then put its token back.")
         self._record("attempt")
         try:
             facts = self._make(events)
