@@ -49,7 +49,7 @@ class Worker:
         self.stopping_since: float | None = None
         self._grace = common.grace
         self.limits = Limits(desk)
-        self._limit = ""
+        self._limit, self._told = "", 0.0
         self._stranded: list[board.Claim] = []
         self._halts = 0
         self._turned = self._beaten = self._reaped = time.monotonic()
@@ -109,8 +109,9 @@ class Worker:
         limit = "" if paused else self.limits.reached()
         self.desk.metrics.paused("operator", paused)
         self.desk.metrics.wip_limited(bool(limit))
-        if limit != self._limit:
-            self._limit = limit
+        # A limit that comes and goes many times a second is not worth a write each time.
+        if limit != self._limit and time.monotonic() - self._told > 1:
+            self._limit, self._told = limit, time.monotonic()
             self.heartbeat.announce(limited=limit)
         return paused or bool(limit) or not self._return_stranded()
 
@@ -181,6 +182,9 @@ class Worker:
                 board.give_back(held)
             except Lost:
                 pass
+            except board.OccupiedError as error:
+                # Somebody copied tokens until every place was taken: left for a person, the others must flow.
+                self.desk.log.warning(f"{error} The claim stays where it is.", extra={"barcode": held.barcode})
             except OSError:
                 continue
             self._stranded.remove(held)
