@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,15 @@ def test_sweep(root: Path, tmp_path: Path) -> None:
     assert workfiles.sweep(tmp_path / "processing", root / "02_out") == 2
     assert [path.name for path in (tmp_path / "processing").iterdir()] == ["A2"]
     assert workfiles.sweep(tmp_path / "nowhere", root / "02_out") == 0
+
+
+def test_folders_deeper_than_python_goes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage that left a thousand folders in one another does not keep its scratch folder from going."""
+    scratch = workfiles.open_scratch(tmp_path / "A1", "w.1")
+    monkeypatch.chdir(scratch)
+    for _ in range(1500):
+        Path("d").mkdir()
+        os.chdir("d")
+    os.chdir(tmp_path)
+    workfiles.drop_scratch(tmp_path / "A1", "w.1")
+    assert list(tmp_path.iterdir()) == []
