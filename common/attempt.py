@@ -231,7 +231,7 @@ class Attempt:
             self._record("redo", reason=redo.reason, cure=redo.cure, to=to)
         self._own()
         workfiles.remove(self.book.folder, [self._name, *upstream[: upstream.index(to) + 1]])
-        board.send_back(self.held, settings.row(to).input_pipe)
+        board.finish(self.held, settings.row(to).input_pipe)
         return DEFERRED
 
     def _unfinished_redo(self, to: str) -> bool:

@@ -111,7 +111,7 @@ def holds(held: Claim) -> bool:
 
 
 def finish(held: Claim, output: Path) -> None:
-    """Move the token to the next bucket. Lost when the claim was taken back; OccupiedError when a twin lies there."""
+    """Move the token to another bucket. Lost when the claim was taken back; OccupiedError when a twin lies there."""
     _arrive(held)
     _move(held, path_of(output, held.barcode, WAITING))
 
@@ -120,11 +120,6 @@ def give_back(held: Claim) -> None:
     """Put the token back where it waited."""
     _arrive(held)
     _move(held, path_of(held.bucket, held.barcode, WAITING))
-
-
-def send_back(held: Claim, bucket: Path) -> None:
-    """Move the token to an earlier stage's bucket."""
-    finish(held, bucket)
 
 
 def defer(held: Claim, due: float) -> None:

@@ -38,6 +38,7 @@ from common.variables import (
 from common.yaml_lines import Document, Loc, Problem, read_document
 
 __all__ = [
+    "SEED_LISTS",
     "BoardSettings",
     "FilterRow",
     "GlobalSettings",

@@ -85,13 +85,6 @@ class Ledger:
             durable.fsync_dir(path.parent)
         return True
 
-    def barcodes(self) -> Iterator[str]:
-        """Every book with a story, streamed, in no order."""
-        with os.scandir(self.folder) as shards:
-            for shard in shards:
-                if shard.is_dir():
-                    yield from _shard(Path(shard.path))
-
 
 def attempts(events: Sequence[Event], stage: str) -> int:
     """How many attempts of `stage` count against this book now."""
@@ -162,10 +155,3 @@ def _events(data: bytes) -> Iterator[Event]:
             continue
         if isinstance(event, dict) and isinstance(event.get("event"), str):
             yield event
-
-
-def _shard(folder: Path) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".jsonl") and not entry.name.startswith("."):
-                yield entry.name.removesuffix(".jsonl")

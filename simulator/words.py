@@ -112,5 +112,3 @@ LATIN = Language(
         adverb="semper saepe numquam tandem hodie diligenter celeriter iterum",
     ),
 )
-
-LANGUAGES = {language.code: language for language in (ENGLISH, FRENCH, GERMAN, LATIN)}

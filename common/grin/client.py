@@ -47,7 +47,7 @@ class GrinClient:
                 raise Retry(f"GRIN's list {name} {error}.") from None
 
     def barcodes(self, which: str) -> Iterator[str]:
-        """The barcodes on one of lists.LISTS, without the suffix and the prefix of archive names."""
+        """The barcodes on all_books, available, in_process, converted or failed, without what archive names add."""
         try:
             yield from lists.barcodes(self.list_lines(f"_{which}"), self.library)
         except lists.NoList as error:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from common.token import is_barcode
 
 ARCHIVE_SUFFIX = ".tar.gz.gpg"
-LISTS = ("all_books", "available", "in_process", "converted", "failed")
 # A longer line is no list: a page, or an archive.
 _MAX_LINE = 1 << 20
 _HEADINGS = {"barcode", "filename", "file name"}

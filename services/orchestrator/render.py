@@ -41,15 +41,6 @@ def span(seconds: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
-def size(count: float) -> str:
-    """Bytes as a person says them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
 def status(facts: dict[str, Any]) -> RenderableType:
     """The board as a table, then what a person must know."""
     # Two blanks between columns: the board of a whole line fits a terminal of 80.

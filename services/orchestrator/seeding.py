@@ -13,13 +13,12 @@ from itertools import islice
 from pathlib import Path
 
 from common import board
-from common.config import Settings
+from common.config import SEED_LISTS, Settings
 from common.errors import ConfigError
 from common.heartbeat import worker_name
 from common.ledger import Ledger
 from common.token import is_barcode
 
-GRIN_LISTS = ("converted", "available", "all_books")
 # So many bad lines are shown; the rest is counted.
 _SHOWN = 20
 
@@ -90,7 +89,7 @@ class Source:
         if source == "":
             raise ConfigError(["--from names no source: give converted, available, all_books, a file, or -."])
         found: Iterator[str] = iter(self.wish.barcodes)
-        if source is not None and source in GRIN_LISTS:
+        if source is not None and source in SEED_LISTS:
             found = self._from_grin(source)
         elif source is not None:
             found = self._from_file(source)

@@ -188,7 +188,7 @@ class Up:
     # --- the end ---
 
     def _end(self) -> None:
-        """Stop the workers first, keep the heartbeat alive meanwhile, then return what is left."""
+        """Stop the workers first, then return what those that had to be killed still held."""
         self.supervisor.stop()
         asked, deadline = self._signals, time.monotonic() + self.settings.global_.grace + _PATIENCE_AT_END
         while self.supervisor.running() and time.monotonic() < deadline:

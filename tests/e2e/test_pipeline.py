@@ -184,7 +184,7 @@ def test_wrong_passphrase(pipeline: Pipeline) -> None:
     time.sleep(2)
     halted = next(stage for stage in pipeline.status()["stages"] if stage["name"] == "decryptor")
     assert halted["halted"] == sentence
-    assert not (pipeline.folder / "pipeline" / "01_incoming" / "failed" / "*.json").exists()
+    assert list((pipeline.bucket(1) / "failed").iterdir()) == []
     (pipeline.folder / "passphrase").write_text(PASSPHRASE + "\n")
     assert up.wait(90) == 1
     assert pipeline.log().count(sentence) == 1

@@ -54,14 +54,6 @@ def test_registered_once(ledger: Ledger) -> None:
     assert [path.name for path in ledger.path("A1").parent.iterdir()] == ["A1.jsonl"]
 
 
-def test_all_barcodes(ledger: Ledger) -> None:
-    """Every book with a story is listed, nothing else."""
-    for barcode in ("A1", "B22222", "a.jsonl"):
-        ledger.append(barcode, "done")
-    (ledger.folder / "stray").touch()
-    assert sorted(ledger.barcodes()) == ["A1", "B22222", "a.jsonl"]
-
-
 def _events(*kinds: str) -> list[dict[str, str]]:
     return [dict(zip(("event", "stage"), kind.split(":"), strict=False)) for kind in kinds]
 
