@@ -23,10 +23,14 @@ from common.token import NewerToken, Token, TokenError, parse
 
 # What an attempt comes to; "halted" and "left" put the token back where it was.
 DONE, DEFERRED, FAILED, LOST, HALTED, LEFT = "done", "deferred", "failed", "lost", "halted", "left"
+# The ledger's events in which an attempt of a stage begins and may end.
+_OF_AN_ATTEMPT = ("attempt", "done", "deferred", "redo", "failed", "halted", "handed_back")
 _ABSURD = 1 << 60
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# A token of a newer release is looked at again after so many seconds.
+_LOOK_AGAIN = 60.0
 # A token that somebody is just writing by hand gets this long to become whole, in seconds.
-_TORN_WAITS = (0.1, 0.3, 0.6)
+_YOUNG = 2.0
 
 
 @dataclass
@@ -49,6 +53,8 @@ class Attempt:
         self.desk = desk
         self.held = held
         self.halt: Halt | None = None
+        self.look_again = 0.0
+        """After an outcome of LEFT: the token is worth another look in so many seconds."""
         self.book = Book(held.barcode, Path(), "")
         self.started = time.monotonic()
         self._name = desk.row.name
@@ -62,16 +68,19 @@ class Attempt:
             return self._work(events)
         except NewerToken as error:
             self.desk.log.warning(str(error), extra={"barcode": self.held.barcode})
-            board.give_back(self.held)
-            return LEFT
+            return self._leave(_LOOK_AGAIN)
         except TokenError as error:
+            if self._is_young():
+                return self._leave(_YOUNG)
             return self._fail(str(error), "Look at the token's file, mend or remove it, and seed the book again.")
-        except Lost:
+        except Lost as error:
+            self.desk.log.warning(str(error), extra={"barcode": self.held.barcode})
             return LOST
 
-    def hand_back(self) -> None:
-        """The worker must go: the token waits again and the attempt does not count."""
-        self._record("handed_back", reason="the worker was told to stop")
+    def hand_back(self, event: str = "handed_back", reason: str = "the worker was told to stop") -> None:
+        """Not this book's fault: the token waits again and the attempt, if it was recorded, does not count."""
+        if self._is_recorded():
+            self._record(event, reason=reason)
         board.give_back(self.held)
 
     def overrun(self, limit: float) -> None:
@@ -82,18 +91,19 @@ class Attempt:
     # --- reading ---
 
     def _read_token(self) -> Token:
-        for wait in (*_TORN_WAITS, None):
-            try:
-                return parse(board.read(self.held), self.held.barcode)
-            except NewerToken:
-                raise
-            except FileNotFoundError:
-                raise Lost(f"The claim on {self.held.barcode} was taken back.") from None
-            except TokenError:
-                if wait is None:
-                    raise
-                time.sleep(wait)
-        raise AssertionError  # the last turn of the loop returns or raises
+        try:
+            return parse(board.read(self.held), self.held.barcode)
+        except FileNotFoundError:
+            raise Lost(f"The claim on {self.held.barcode} was taken back.") from None
+
+    def _is_young(self) -> bool:
+        """Whether somebody may be writing this token by hand just now."""
+        return 0 <= self.desk.server_now() - self.held.since < _YOUNG
+
+    def _leave(self, seconds: float) -> str:
+        self.look_again = seconds
+        board.put_back(self.held)
+        return LEFT
 
     def _book(self, token: Token, events: list[Event]) -> Book:
         common, base = self.desk.settings.global_, self.desk.settings.path.parent
@@ -260,6 +270,15 @@ class Attempt:
 
     # --- the ledger ---
 
+    def _is_recorded(self) -> bool:
+        """Whether the ledger holds this attempt as one that counts: begun, and without an end."""
+        newest = last(self.desk.ledger.read(self.held.barcode), *_OF_AN_ATTEMPT, stage=self._name)
+        return newest is not None and (newest["event"], newest.get("worker"), newest.get("attempt")) == (
+            "attempt",
+            self.held.worker,
+            self.book.attempt,
+        )
+
     def _own(self) -> None:
         if not board.holds(self.held):
             raise Lost(f"The claim on {self.held.barcode} was taken back; what was made of it is dropped.")
@@ -301,6 +320,9 @@ def _as_verdict(error: BaseException, log: logging.Logger, barcode: str) -> Stag
     if isinstance(error, OSError) and error.errno in _FULL:
         where = f" ({error.filename})" if error.filename else ""
         return Halt(f"The disk cannot be written{where}: {error.strerror}.", "Make space; the stage goes on by itself.")
+    if isinstance(error, MemoryError):
+        cure = "Raise memory_limit for this stage in the configuration, or take it out, if the book is just large."
+        return Retry("The book needs more memory than its worker may have.", cure)
     log.error("The stage raised an unexpected error.", exc_info=error, extra={"barcode": barcode})
     reason = f"An unexpected error: {type(error).__name__}: {str(error)[:300]}"
     return Retry(reason, "The traceback is in the stage's file in logs/.")

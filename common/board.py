@@ -15,18 +15,18 @@ is the fence as well: a worker whose claim was taken back cannot finish it, howe
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from common import durable
 from common.errors import Lost
 from common.ledger import Ledger, last
-from common.token import MAX_BYTES, SUFFIX, TokenError, barcode_of, encode, is_barcode
+from common.token import MAX_BYTES, SUFFIX, TokenError, encode, is_barcode
 
 WAITING, WORKING, DEFERRED, FAILED, HELD = "waiting", "working", "deferred", "failed", "held"
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 STATES = (WAITING, WORKING, DEFERRED, FAILED, HELD)
 
 
@@ -43,26 +43,24 @@ class Claim:
     worker: str
     number: int
     inode: int = 0
+    since: float = field(default=0.0, compare=False)
+    """The token's mtime when it was claimed, in seconds since the epoch by the server's clock."""
 
     @property
     def id(self) -> str:
         """Unique to this worker and this claim; free of "/" and "~"."""
         return f"{self.worker}.{self.number}"
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """Where the token is while the claim holds."""
         return self.bucket / WORKING / f"{self.barcode}~{self.id}{SUFFIX}"
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a token lies: bucket, state and, while claimed, by whom."""
-
-    bucket: Path
-    state: str
-    path: Path
-    worker: str | None = None
+def path_of(bucket: Path, barcode: str, state: str) -> Path:
+    """Where a token of this book lies in this bucket, for every state but working."""
+    folder = bucket if state == WAITING else bucket / state
+    return folder / f"{barcode}{SUFFIX}"
 
 
 def prepare(root: Path, buckets: list[Path]) -> None:
@@ -91,23 +89,28 @@ def claim(bucket: Path, barcode: str, worker: str, number: int, state: str = WAI
                 return None
             raise
     try:
-        return Claim(bucket, barcode, worker, number, os.lstat(wanted.path).st_ino)
+        figures = os.lstat(wanted.path)
     except FileNotFoundError:
         return None
+    return Claim(bucket, barcode, worker, number, figures.st_ino, figures.st_mtime)
 
 
 def read(held: Claim) -> bytes:
     """The token's bytes; TokenError when it is no small regular file. Never follows a link or waits on a FIFO."""
-    if not _is_regular(held.path):
+    if not holds(held):
+        raise Lost(f"The claim on {held.barcode} was taken back.")
+    if not stat.S_ISREG(os.lstat(held.path).st_mode):
         raise TokenError(f"{held.barcode}{SUFFIX} is not a regular file, so it is no token.")
     fd = os.open(held.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        return file.read(MAX_BYTES + 1)
+    try:
+        return os.read(fd, MAX_BYTES + 1)
+    finally:
+        os.close(fd)
 
 
 def holds(held: Claim) -> bool:
     """Whether the claim is still its worker's."""
-    return os.path.lexists(held.path)
+    return _is_there(held.path)
 
 
 def finish(held: Claim, output: Path) -> None:
@@ -119,6 +122,11 @@ def finish(held: Claim, output: Path) -> None:
 def give_back(held: Claim) -> None:
     """Put the token back where it waited."""
     _arrive(held)
+    put_back(held)
+
+
+def put_back(held: Claim) -> None:
+    """Put the token back where it waited as if it had never been claimed: its mtime stays as well."""
     _move(held, path_of(held.bucket, held.barcode, WAITING))
 
 
@@ -165,13 +173,24 @@ def _move(held: Claim, target: Path) -> None:
     try:
         os.rename(held.path, target)  # noqa: PTH104
     except OSError as error:
-        if os.path.lexists(held.path):
+        if _is_there(held.path):
             raise
         # Gone from our name: either the rename happened although it reports failure, or the claim was taken back.
         if not _same(target, held.inode):
             raise Lost(f"The claim on {held.barcode} was taken back.") from error
     durable.fsync_dir(target.parent)
     durable.fsync_dir(held.path.parent)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a name exists. Before it is called gone its folder is listed, so that an old cache is asked anew."""
+    if os.path.lexists(path):
+        return True
+    try:
+        os.listdir(path.parent)
+    except OSError:
+        return False
+    return os.path.lexists(path)
 
 
 def _same(path: Path, inode: int) -> bool:
@@ -181,140 +200,71 @@ def _same(path: Path, inode: int) -> bool:
         return False
 
 
-def _is_regular(path: Path) -> bool:
-    try:
-        return path.is_file() and not path.is_symlink()
-    except OSError:
-        return False
-
-
-# --- listings -------------------------------------------------------------------------------------------------------
-
-
-def path_of(bucket: Path, barcode: str, state: str) -> Path:
-    """Where a token of this book lies in this bucket, for every state but working."""
-    folder = bucket if state == WAITING else bucket / state
-    return folder / f"{barcode}{SUFFIX}"
-
-
-def barcodes(bucket: Path, state: str = WAITING) -> Iterator[str]:
-    """The books in one state of a bucket, streamed, in no order; what is no token's name is passed over."""
-    if state == WORKING:
-        yield from (held.barcode for held in claims(bucket))
-        return
-    for name in _names(bucket if state == WAITING else bucket / state):
-        barcode = barcode_of(name)
-        if barcode is not None:
-            yield barcode
-
-
-def claims(bucket: Path) -> Iterator[Claim]:
-    """All claims in a bucket, whoever holds them."""
-    for name in _names(bucket / WORKING):
-        held = parse_claim(bucket, name)
-        if held is not None:
-            yield held
-
-
-def parse_claim(bucket: Path, name: str) -> Claim | None:
-    """The claim that a file name in working/ stands for, or None."""
-    barcode, tilde, rest = name.removesuffix(SUFFIX).partition("~")
-    worker, _, number = rest.rpartition(".")
-    if not (tilde and name.endswith(SUFFIX) and is_barcode(barcode) and worker and _NUMBER.fullmatch(number)):
-        return None
-    try:
-        inode = os.lstat(bucket / WORKING / name).st_ino
-    except OSError:
-        return None
-    return Claim(bucket, barcode, worker, int(number), inode)
-
-
-def count(bucket: Path, state: str, limit: int | None = None) -> int:
-    """How many tokens are in one state, counting no further than `limit`."""
-    total = 0
-    names = _names(bucket if state == WAITING else bucket / state)
-    for name in names:
-        total += parse_claim(bucket, name) is not None if state == WORKING else barcode_of(name) is not None
-        if limit is not None and total >= limit:
-            names.close()
-            break
-    return total
-
-
-def in_line(bucket: Path, limit: int) -> int:
-    """How many books fill this bucket for its WIP limit: waiting, working and deferred; no further than `limit`."""
-    total = 0
-    for state in (WAITING, WORKING, DEFERRED):
-        total += count(bucket, state, limit - total)
-        if total >= limit:
-            break
-    return total
-
-
-def places(buckets: list[Path], barcode: str) -> list[Place]:
-    """Every place where a token of this book lies: one, unless somebody copied it or it moved while we looked."""
-    found = []
-    for bucket in buckets:
-        for state in (WAITING, DEFERRED, FAILED, HELD):
-            path = path_of(bucket, barcode, state)
-            if os.path.lexists(path):
-                found.append(Place(bucket, state, path))
-        found += [Place(bucket, WORKING, c.path, c.worker) for c in claims(bucket) if c.barcode == barcode]
-    return found
-
-
-def _names(folder: Path) -> Generator[str, None, None]:
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return
-    with entries:
-        for entry in entries:
-            yield entry.name
-
-
 # --- seeding --------------------------------------------------------------------------------------------------------
 
 
 class Seeder:
-    """Puts new books on a board, each exactly once, whoever else seeds and whenever it is killed."""
+    """Puts new books on a board, each exactly once, whoever else seeds and whenever it is killed.
+
+    Tokens are written first, in seeding/, each under a name of its own; a book's ledger file, created exclusively, says
+    that name; then one rename places it. A crash leaves an unregistered file, or a registered one for `recover`.
+    """
 
     def __init__(self, root: Path, ledger: Ledger, name: str) -> None:
+        self.root = root
         self.folder = root / "seeding"
         self.ledger = ledger
         self.name = name
         self.number = 0
 
     def seed(self, barcode: str, bucket: Path, processing_bucket: str, done_bucket: str) -> bool:
-        """Register a book and place its token; False when it was known already.
+        """Register a book and place its token; False when it was known already."""
+        return bool(self.seed_all([barcode], bucket, processing_bucket, done_bucket))
 
-        The token is written first, under a name of its own; the ledger file, created exclusively, says that name; then
-        one rename places it. A crash leaves an unregistered file, or a registered one that the next seeding places.
-        """
-        if os.path.lexists(self.ledger.path(barcode)) or os.path.lexists(path_of(bucket, barcode, WAITING)):
-            return self._complete(barcode, bucket)
-        self.number += 1
-        name = f"{barcode}~{self.name}.{self.number}{SUFFIX}"
-        durable.write_new(self.folder / name, encode(barcode, processing_bucket, done_bucket))
+    def seed_all(self, barcodes: Iterable[str], bucket: Path, processing_bucket: str, done_bucket: str) -> list[str]:
+        """The same for a handful of books, which share the waiting for the disk; the new ones among them."""
+        names = {barcode: self._name(barcode) for barcode in barcodes if not self._is_known(barcode, bucket)}
+        if not names:
+            return []
+        tokens = {self.folder / name: encode(b, processing_bucket, done_bucket) for b, name in names.items()}
+        durable.write_all_new(tokens)
         durable.fsync_dir(self.folder)
-        if not self.ledger.register(barcode, bucket=bucket.name, token=name):
-            (self.folder / name).unlink()
-            return self._complete(barcode, bucket)
-        return self._place(name, path_of(bucket, barcode, WAITING))
+        first = {barcode: {"bucket": bucket.name, "token": name} for barcode, name in names.items()}
+        registered = self.ledger.register_all(first)
+        for barcode in names.keys() - registered:
+            (self.folder / names[barcode]).unlink()
+        placed = [barcode for barcode in registered if self._place(names[barcode], bucket, barcode)]
+        durable.fsync_dir(bucket)
+        return placed
 
-    def _complete(self, barcode: str, bucket: Path) -> bool:
-        """Place what a seeder that died in between had registered."""
-        registered = last(self.ledger.read(barcode), "registered")
-        if registered is None or not isinstance(registered.get("token"), str):
-            return False
-        target = bucket.parent / str(registered.get("bucket", bucket.name))
-        return self._place(Path(registered["token"]).name, path_of(target, barcode, WAITING))
+    def recover(self) -> int:
+        """Place what seeders that died in between had registered, and sweep very old leftovers; how many were placed.
 
-    def _place(self, name: str, target: Path) -> bool:
+        To be called before each seeding. What a living seeder is just about to place may be placed here: once, by one
+        rename, either way.
+        """
+        placed, now = 0, durable.server_time(self.folder)
+        for name in os.listdir(self.folder):
+            barcode = name.partition("~")[0]
+            registered = last(self.ledger.read(barcode), "registered") if is_barcode(barcode) else None
+            if registered is not None and registered.get("token") == name:
+                bucket = self.root / Path(str(registered.get("bucket"))).name
+                placed += self._place(name, bucket, barcode)
+                durable.fsync_dir(bucket)
+            else:
+                durable.remove_if_old(self.folder / name, now)
+        return placed
+
+    def _is_known(self, barcode: str, bucket: Path) -> bool:
+        return os.path.lexists(self.ledger.path(barcode)) or os.path.lexists(path_of(bucket, barcode, WAITING))
+
+    def _name(self, barcode: str) -> str:
+        self.number += 1
+        return f"{barcode}~{self.name}.{self.number}{SUFFIX}"
+
+    def _place(self, name: str, bucket: Path, barcode: str) -> bool:
         try:
-            os.rename(self.folder / name, target)  # noqa: PTH104
+            os.rename(self.folder / name, path_of(bucket, barcode, WAITING))  # noqa: PTH104
         except FileNotFoundError:
             return False
-        durable.fsync_dir(target.parent)
-        durable.fsync_dir(self.folder)
         return True

@@ -9,7 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+
+# Files of processes that died half-way are swept after so many seconds: 36 hours, as maildir has it.
+LEFTOVER_AGE = 129_600.0
 
 
 def fsync_path(path: Path) -> None:
@@ -48,6 +53,22 @@ def write_all(fd: int, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def write_all_new(files: Mapping[Path, bytes]) -> None:
+    """Like write_new for a handful of files at once: they share the disk's commits, which is several times as fast."""
+    fds = []
+    try:
+        for path, data in files.items():
+            fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+            write_all(fds[-1], data)
+            # Begins to write it out, and does not wait.
+            os.posix_fadvise(fds[-1], 0, 0, os.POSIX_FADV_DONTNEED)
+        for fd in fds:
+            os.fsync(fd)
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
 def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Put a whole file in place at once: readers see the old one or the new one, never a part. Not for tokens."""
     temp = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
@@ -67,6 +88,21 @@ def make_dirs(path: Path) -> None:
     make_dirs(path.parent)
     path.mkdir(exist_ok=True)
     fsync_dir(path.parent)
+
+
+def server_time(folder: Path) -> float:
+    """The file server's time, in seconds since the epoch, as the mtime of a new nameless file tells it."""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        return os.fstat(probe.fileno()).st_mtime
+
+
+def remove_if_old(path: Path, now: float) -> None:
+    """Remove a leftover that nobody can still be about to use."""
+    try:
+        if now - path.lstat().st_mtime > LEFTOVER_AGE:
+            path.unlink()
+    except OSError:
+        return
 
 
 def existing_ancestor(path: Path) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from common import board
+from common import board, listing
 
 # Names taken from the listing at once; shuffled, so that many workers on one bucket seldom want the same token.
 _BATCH = 64
@@ -66,7 +66,7 @@ class Feed:
     def _refill(self) -> bool:
         self._batch = list(islice(self._names, _BATCH))
         if not self._batch and time.monotonic() - self._listed >= _RELIST_AFTER:
-            self._names = board.barcodes(self.bucket)
+            self._names = listing.barcodes(self.bucket)
             self._batch = list(islice(self._names, _BATCH))
             self._listed = time.monotonic()
         random.shuffle(self._batch)
@@ -86,7 +86,7 @@ class Feed:
         return None
 
     def _deferred(self) -> Iterator[tuple[float, str]]:
-        for barcode in board.barcodes(self.bucket, board.DEFERRED):
+        for barcode in listing.barcodes(self.bucket, board.DEFERRED):
             try:
                 yield os.lstat(board.path_of(self.bucket, barcode, board.DEFERRED)).st_mtime, barcode
             except FileNotFoundError:

@@ -40,6 +40,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.seeding = folder.parent / "seeding"
 
     def path(self, barcode: str) -> Path:
         """Where a book's story is kept."""
@@ -71,18 +72,28 @@ class Ledger:
 
     def register(self, barcode: str, **members: object) -> bool:
         """Begin a book's story; False when it has one already. Durable when this returns."""
+        return barcode in self.register_all({barcode: members})
+
+    def register_all(self, first: Mapping[str, Mapping[str, object]]) -> list[str]:
+        """Begin the stories of a handful of books; those that had none before. Durable when this returns."""
+        drafts = {barcode: self.seeding / f"{barcode}~{secrets.token_hex(6)}.jsonl" for barcode in first}
+        durable.make_dirs(self.seeding)
+        durable.write_all_new({drafts[barcode]: _line("registered", members) for barcode, members in first.items()})
+        begun = [barcode for barcode, draft in drafts.items() if self._begin(barcode, draft)]
+        for folder in {self.path(barcode).parent for barcode in first}:
+            durable.fsync_dir(folder)
+        return begun
+
+    def _begin(self, barcode: str, draft: Path) -> bool:
         path = self.path(barcode)
         durable.make_dirs(path.parent)
-        temp = path.with_name(f".{barcode}.{secrets.token_hex(6)}")
-        durable.write_new(temp, _line("registered", members))
         try:
-            os.link(temp, path)
+            os.link(draft, path)
         except FileExistsError:
             # A network file system may report failure of a link that it made.
-            return temp.stat().st_nlink > 1
+            return draft.stat().st_nlink > 1
         finally:
-            temp.unlink()
-            durable.fsync_dir(path.parent)
+            draft.unlink()
         return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common import board, durable
+from common import board, durable, listing
 from common.attempt import Desk, figure
 from common.config import GlobalSettings
 from common.ledger import last
@@ -24,7 +24,7 @@ class Limits:
             return f"the disk has less than min_free, {common.min_free:,} bytes"
         if not any(other.input_pipe == row.output_pipe for other in settings.filters):
             return ""
-        if row.wip_limit and board.in_line(row.output_pipe, row.wip_limit) >= row.wip_limit:
+        if row.wip_limit and listing.in_line(row.output_pipe, row.wip_limit) >= row.wip_limit:
             return f"{row.output_pipe.name} holds wip_limit, {row.wip_limit} books"
         if row.wip_bytes and self._bytes_in_line() >= row.wip_bytes:
             return f"{row.output_pipe.name} holds wip_bytes, {row.wip_bytes:,} bytes"
@@ -33,7 +33,7 @@ class Limits:
     def _bytes_in_line(self) -> int:
         """What the books in the output bucket hold on the disk, by what this stage's ledger lines say it made."""
         states = (board.WAITING, board.WORKING, board.DEFERRED)
-        present = {barcode for state in states for barcode in board.barcodes(self.desk.row.output_pipe, state)}
+        present = {barcode for state in states for barcode in listing.barcodes(self.desk.row.output_pipe, state)}
         self._sizes = {barcode: self._sizes.get(barcode) or self._size(barcode) for barcode in present}
         return sum(self._sizes.values())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import threading
 
@@ -45,6 +46,12 @@ def lead_a_group() -> None:
 def let_children_die() -> None:
     """A child that a stage forks is to end by SIGTERM, and not to drain like a worker."""
     os.register_at_fork(after_in_child=_default_signals)
+
+
+def limit_memory(size: int | None) -> None:
+    """Let a book that eats memory end in its own process, and not take the whole machine with it; `size` in bytes."""
+    if size is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def end_group(pid: int) -> None:

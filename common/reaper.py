@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from common import board
+from common import board, listing
 from common.ledger import Ledger
 
 # Of the time between two turns at most this part of reap_after counts as silence.
@@ -28,6 +28,7 @@ class Reaper:
         self.buckets = list(buckets)
         self.ledger = Ledger(root / "ledger")
         self.reap_after = reap_after
+        self._unknown: set[board.Claim] = set()
         self._silent: dict[str, tuple[int, float]] = {}
         self._turned = time.monotonic()
 
@@ -50,9 +51,21 @@ class Reaper:
         (self.workers / f"{worker}.json").unlink(missing_ok=True)
         return reaped
 
+    def reap_unknown(self, worker: str, known: set[Path]) -> int:
+        """Return the claims under a living worker's name that it does not know of; to be called by that worker, idle.
+
+        A rename that a network file system carried out and called failed, twice over, leaves one. It must have been
+        there at the turn before, too: a listing can be old.
+        """
+        unknown = {held for held in self._claims() if held.worker == worker and held.path not in known}
+        why = f"worker {worker} did not know that it held this claim"
+        returned = sum(self._reap(held, why) for held in unknown & self._unknown)
+        self._unknown = unknown
+        return returned
+
     def _claims(self) -> Iterable[board.Claim]:
         for bucket in self.buckets:
-            yield from board.claims(bucket)
+            yield from listing.claims(bucket)
 
     def _watch(self, claimants: set[str]) -> None:
         """Take each worker's heartbeat as it is now: a change ends its silence, none prolongs it."""

@@ -53,6 +53,7 @@ def run(name: str, arguments: argparse.Namespace) -> int:
     desk.log = logs.setup(root / "logs", name, worker)
     process.lead_a_group()
     process.let_children_die()
+    process.limit_memory(desk.row.memory_limit)
     if lifeline is not None:
         process.drain_when_closed(lifeline)
     # By its absolute path from now on: a stage may change the folder that it works in.

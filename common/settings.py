@@ -184,6 +184,8 @@ class FilterRow(Section):
     backoff: float = Field(default=30, ge=0, allow_inf_nan=False)
     backoff_max: float = Field(default=3600, ge=0, allow_inf_nan=False)
     time_limit: Seconds | None = None
+    memory_limit: Annotated[Size, Field(ge=64_000_000)] | None = None
+    """Bytes that a worker of this stage, and each program it starts, may hold in memory."""
     redos: int = Field(default=1, ge=0)
     options: Annotated[dict[str, Any], BeforeValidator(_nothing_is_empty)] = {}
 

@@ -26,10 +26,10 @@ from common.reaper import Reaper
 
 # The watchdog looks this often, in seconds.
 _TICK = 0.2
-# A loop that has not turned for this long, in seconds, while it has no book in hand, hangs.
-_STUCK = 60.0
+# A loop that has not turned for this long, in seconds, while it has no book in hand, hangs; so does the watchdog.
+_STUCK = 30.0
 _HALT_FIRST, _HALT_MOST = 1.0, 60.0
-# A token of a newer release, or one that could not even be given a verdict, is looked at again after so many seconds.
+# A token that could not even be given a verdict is looked at again after so many seconds.
 _LOOK_AGAIN = 60.0
 
 
@@ -50,9 +50,9 @@ class Worker:
         self._grace = common.grace
         self.limits = Limits(desk)
         self._limit, self._told = "", 0.0
-        self._stranded: list[board.Claim] = []
+        self._stranded: list[Attempt] = []
         self._halts = 0
-        self._turned = self._beaten = self._reaped = time.monotonic()
+        self._turned = self._beaten = self._reaped = self._watched = time.monotonic()
         self._ended = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -121,7 +121,7 @@ class Worker:
             outcome = attempt.run()
         except OSError as error:
             # Not even the verdict could be written: the token stays claimed until it can be returned.
-            self._stranded.append(held)
+            self._stranded.append(attempt)
             self.feed.skip(held.barcode, _LOOK_AGAIN)
             cure = "Make space, or mend what is named; the stage goes on by itself."
             return self._halted(Halt(f"{held.barcode} could not be given a verdict: {error}", cure))
@@ -131,13 +131,11 @@ class Worker:
             self.current = None
         if attempt.halt:
             return self._halted(attempt.halt)
-        self._count(outcome, held)
-        return None
-
-    def _count(self, outcome: str, held: board.Claim) -> None:
         if outcome == LEFT:
-            self.feed.skip(held.barcode, _LOOK_AGAIN)
-            return
+            return self.feed.skip(held.barcode, attempt.look_again)
+        return self._count(outcome)
+
+    def _count(self, outcome: str) -> None:
         self.desk.metrics.outcome(outcome)
         if self._halts:
             self._halts = 0
@@ -177,23 +175,24 @@ class Worker:
 
     def _return_stranded(self) -> bool:
         """Give back the claims whose verdict could not be written; whether none is left."""
-        for held in list(self._stranded):
+        for attempt in list(self._stranded):
             try:
-                board.give_back(held)
+                attempt.hand_back("halted", "the verdict could not be written")
             except Lost:
                 pass
             except board.OccupiedError as error:
                 # Somebody copied tokens until every place was taken: left for a person, the others must flow.
-                self.desk.log.warning(f"{error} The claim stays where it is.", extra={"barcode": held.barcode})
+                self.desk.log.warning(f"{error} The claim stays where it is.", extra={"barcode": attempt.held.barcode})
             except OSError:
                 continue
-            self._stranded.remove(held)
+            self._stranded.remove(attempt)
         return not self._stranded
 
     def _reap(self) -> None:
         if time.monotonic() - self._reaped > self.desk.settings.global_.reap_after / 8:
             self._reaped = time.monotonic()
             self.reaper.turn()
+            self.reaper.reap_unknown(self.name, {attempt.held.path for attempt in self._stranded})
 
     # --- signals, waiting ---
 
@@ -214,6 +213,7 @@ class Worker:
 
     def _watch(self) -> None:
         while not self._ended.wait(_TICK):
+            self._watched = time.monotonic()
             if time.monotonic() - self._beaten >= self.desk.settings.global_.beat_every:
                 self._beat()
             working = self.current
@@ -253,6 +253,9 @@ class Worker:
 
     def alive(self) -> tuple[bool, str]:
         """The loop turns, or it has a book in hand that the watchdog watches."""
+        blind = time.monotonic() - self._watched
+        if blind > _STUCK:
+            return False, f"the watchdog looked {blind:.0f} seconds ago"
         if self.current is not None:
             return True, "working"
         still = time.monotonic() - self._turned

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -82,15 +83,17 @@ def _seed(arguments: argparse.Namespace) -> int:
     if wish.source_of(settings) is None and not wish.barcodes:
         raise ConfigError(["Which books? Give --barcode, --from, or `seed: {from: …}` in the configuration."])
     bucket = seeding.bucket_for(settings, arguments.at)
-    tally = Tally()
+    tally, told, began = Tally(), 0, time.monotonic()
     with seeding.Source(settings, wish) as barcodes:
         # Nothing is made before the source has answered.
         first = list(islice(barcodes, 1))
         if not arguments.dry_run:
             up.prepare(settings)
         for tally in seeding.seed(settings, chain(first, barcodes), bucket, dry_run=arguments.dry_run):
-            if (tally.new + tally.known) % _REPORT_EVERY == 0:
-                _complain(f"{tally.new:,} new, {tally.known:,} known already …")
+            if (tally.new + tally.known) // _REPORT_EVERY > told:
+                told = (tally.new + tally.known) // _REPORT_EVERY
+                rate = (tally.new + tally.known) / (time.monotonic() - began)
+                _complain(f"{tally.new:,} new, {tally.known:,} known already, {rate:,.0f} a second …")
     would = "would be " if arguments.dry_run else ""
     _console().print(f"{tally.new:,} {would}seeded in {bucket.name}, {tally.known:,} were known already.")
     return 0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-from common import board
+from common import board, listing
 from common.config import Settings
 from common.errors import ConfigError, StageError
 from services.orchestrator.seeding import Source, Tally, Wish, bucket_for, seed
@@ -32,7 +32,7 @@ class Intake:
 
     def open(self) -> None:
         """Begin, once the board is there: when somebody asked for these books, or the first bucket is empty."""
-        if self.wish.explicit or not board.count(self._bucket, board.WAITING, 1):
+        if self.wish.explicit or not listing.count(self._bucket, board.WAITING, 1):
             self._seeding = seed(self.settings, self._barcodes, self._bucket)
 
     def turn(self, seconds: float) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from common import board
+from common import board, listing
 from common.ledger import Event
 from services.orchestrator.view import Row
 
@@ -111,14 +111,16 @@ def ls(rows: Iterable[Row], console: Console) -> int:
     return count
 
 
-def story(barcode: str, places: Sequence[board.Place], events: Sequence[Event], last: Sequence[Path]) -> RenderableType:
+def story(
+    barcode: str, places: Sequence[listing.Place], events: Sequence[Event], last: Sequence[Path]
+) -> RenderableType:
     """One book's whole story; `last` are the buckets of books that are done."""
     where = [_where(place, done=place.bucket in last) for place in places]
     lines = [Text(f"{barcode} is {' and '.join(where) or 'in no bucket at this moment'}.", style="bold")]
     return Group(*lines, *(_event(event) for event in events))
 
 
-def _where(place: board.Place, *, done: bool) -> str:
+def _where(place: listing.Place, *, done: bool) -> str:
     if done and place.state == board.WAITING:
         return f"done, in {place.bucket.name}"
     return f"in {place.bucket.name}, {place.state}" + (f" ({place.worker})" if place.worker else "")

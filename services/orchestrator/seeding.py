@@ -21,6 +21,8 @@ from common.token import is_barcode
 
 # So many bad lines are shown; the rest is counted.
 _SHOWN = 20
+# Books that share the waiting for the disk.
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -132,18 +134,22 @@ def sampled(barcodes: Iterable[str], size: int) -> Iterator[str]:
 
 
 def seed(settings: Settings, barcodes: Iterable[str], bucket: Path, *, dry_run: bool = False) -> Iterator[Tally]:
-    """Put books on the board, streamed; the same tally after each of them. Known ones are passed over."""
+    """Put books on the board, streamed; the same tally after each handful. Known ones are passed over."""
     common = settings.global_
     ledger = Ledger(common.pipeline_dir / "ledger")
     seeder = board.Seeder(common.pipeline_dir, ledger, worker_name("seeder"))
     tally, met = Tally(), set[str]()
-    for barcode in barcodes:
+    if not dry_run:
+        tally.new += seeder.recover()
+        yield tally
+    stream = iter(barcodes)
+    while batch := list(islice(stream, _BATCH)):
         if dry_run:
-            new = barcode not in met and not ledger.path(barcode).exists()
-            met.add(barcode)
+            fresh = {barcode for barcode in batch if barcode not in met and not ledger.path(barcode).exists()}
+            met |= fresh
         else:
-            new = seeder.seed(barcode, bucket, str(common.processing_bucket), common.done_bucket)
-        tally.new, tally.known = tally.new + new, tally.known + (not new)
+            fresh = set(seeder.seed_all(batch, bucket, str(common.processing_bucket), common.done_bucket))
+        tally.new, tally.known = tally.new + len(fresh), tally.known + len(batch) - len(fresh)
         yield tally
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from common import board
+from common import board, listing
 from common.config import Settings
 from common.heartbeat import Seen, seen
 from common.ledger import Event, Ledger, attempts, last
@@ -54,7 +54,7 @@ class View:
     def counts(self) -> list[dict[str, Any]]:
         """A dict a bucket, in the order of the line: `name` and the number of tokens in each state."""
         return [
-            {"name": name} | {state: board.count(path, state) for state in board.STATES}
+            {"name": name} | {state: listing.count(path, state) for state in board.STATES}
             for name, path in self.paths.items()
         ]
 
@@ -95,9 +95,9 @@ class View:
 
     def oldest(self, bucket: Path) -> float | None:
         """Seconds that the longest waiting token of a bucket has been there; None when there is none, or too many."""
-        if bucket in self.last or board.count(bucket, board.WAITING, _MANY) >= _MANY:
+        if bucket in self.last or listing.count(bucket, board.WAITING, _MANY) >= _MANY:
             return None
-        times = [t for b in board.barcodes(bucket) if (t := _mtime(board.path_of(bucket, b, board.WAITING)))]
+        times = [t for b in listing.barcodes(bucket) if (t := _mtime(board.path_of(bucket, b, board.WAITING)))]
         return max(0.0, round(self._now() - min(times), 1)) if times else None
 
     def per_hour(self) -> float | None:
@@ -105,9 +105,9 @@ class View:
         arrived: list[float] = []
         now = self._now()
         for bucket in self.last:
-            if board.count(bucket, board.WAITING, _MANY) >= _MANY:
+            if listing.count(bucket, board.WAITING, _MANY) >= _MANY:
                 return None
-            times = (_mtime(board.path_of(bucket, b, board.WAITING)) for b in board.barcodes(bucket))
+            times = (_mtime(board.path_of(bucket, b, board.WAITING)) for b in listing.barcodes(bucket))
             arrived += [t for t in times if t and now - t < WINDOW]
         if len(arrived) < 2 or now - min(arrived) < 1:
             return None
@@ -138,17 +138,17 @@ class View:
                 for state in board.STATES:
                     yield from self._rows(path, state)
 
-    def story(self, barcode: str) -> tuple[list[board.Place], list[Event]]:
+    def story(self, barcode: str) -> tuple[list[listing.Place], list[Event]]:
         """Where a book's token is, and what has happened to it."""
-        return board.places(list(self.paths.values()), barcode), self.ledger.read(barcode)
+        return listing.places(list(self.paths.values()), barcode), self.ledger.read(barcode)
 
     def _rows(self, bucket: Path, state: str) -> Iterator[Row]:
         if state == board.WORKING:
-            tokens = [(c.barcode, c.path, c.worker) for c in board.claims(bucket)]
+            tokens = [(c.barcode, c.path, c.worker) for c in listing.claims(bucket)]
             for barcode, path, worker in sorted(tokens):
                 yield from self._row(bucket, state, barcode, path, worker)
             return
-        for barcode in board.barcodes(bucket, state):
+        for barcode in listing.barcodes(bucket, state):
             yield from self._row(bucket, state, barcode, board.path_of(bucket, barcode, state), None)
 
     def _row(self, bucket: Path, state: str, barcode: str, path: Path, worker: str | None) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common import board
+from common import board, listing
 from common.errors import Lost
 from common.ledger import Ledger
 from common.token import TokenError
@@ -22,7 +22,7 @@ def put(bucket: Path, barcode: str) -> int:
 
 def state(root: Path, barcode: str) -> list[tuple[str, str]]:
     """Where the book's tokens are."""
-    found = board.places([root / "01_in", root / "02_out"], barcode)
+    found = listing.places([root / "01_in", root / "02_out"], barcode)
     return [(place.bucket.name, place.state) for place in found]
 
 
@@ -111,9 +111,9 @@ def test_strangers_are_passed_over(root: Path) -> None:
         (bucket / name).touch()
     put(bucket, "A1")
     (bucket / "working" / "no-claim.json").touch()
-    assert list(board.barcodes(bucket)) == ["A1"]
-    assert board.count(bucket, board.WAITING) == 1
-    assert list(board.claims(bucket)) == []
+    assert list(listing.barcodes(bucket)) == ["A1"]
+    assert listing.count(bucket, board.WAITING) == 1
+    assert list(listing.claims(bucket)) == []
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "fifo", "dangling"])
@@ -138,7 +138,7 @@ def test_barcodes_with_dots_and_claims(root: Path) -> None:
     """A claim's name is never ambiguous, whatever the barcode."""
     for barcode in ("a.b", "a-1.2.3", "$B1", "x.json"):
         held = taken(root, barcode)
-        found = board.parse_claim(root / "01_in", held.path.name)
+        found = listing.parse_claim(root / "01_in", held.path.name)
         assert found is not None
         assert (found.barcode, found.worker, found.number) == (barcode, "w-1", 1)
 
@@ -147,8 +147,8 @@ def test_counting_stops_at_the_limit(root: Path) -> None:
     """A WIP check costs no more than the limit."""
     for number in range(10):
         put(root / "01_in", f"A{number}")
-    assert board.count(root / "01_in", board.WAITING, 3) == 3
-    assert board.in_line(root / "01_in", 4) == 4
+    assert listing.count(root / "01_in", board.WAITING, 3) == 3
+    assert listing.in_line(root / "01_in", 4) == 4
 
 
 def seeder(root: Path, name: str = "s") -> board.Seeder:
@@ -173,6 +173,7 @@ def test_a_seeder_that_died_in_between(root: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(KeyboardInterrupt):
         dying.seed("A1", root / "01_in", "/p", "/d")
     assert state(root, "A1") == []
-    assert seeder(root, "t").seed("A1", root / "02_out", "/p", "/d")
+    assert not seeder(root, "t").seed("A1", root / "02_out", "/p", "/d")
+    assert seeder(root, "t").recover() == 1
     assert state(root, "A1") == [("01_in", "waiting")]
     assert not seeder(root, "u").seed("A1", root / "01_in", "/p", "/d")

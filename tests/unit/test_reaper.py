@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common import board, reaper
+from common import board, listing, reaper
 from common.heartbeat import Heartbeat, seen, worker_name
 from common.ledger import Ledger
 
@@ -46,8 +46,8 @@ def test_a_dead_workers_claim_comes_back(root: Path, ledger: Ledger) -> None:
     claimed(root, "dead")
     claimed(root, "live", "A2")
     assert turns(reaper.Reaper(root, [root / "01_in"], 0.2), 0.4, live) == 1
-    assert list(board.barcodes(root / "01_in")) == ["A1"]
-    assert list(board.barcodes(root / "01_in", board.WORKING)) == ["A2"]
+    assert list(listing.barcodes(root / "01_in")) == ["A1"]
+    assert list(listing.barcodes(root / "01_in", board.WORKING)) == ["A2"]
     assert "no sign of life" in ledger.read("A1")[-1]["reason"]
 
 
