@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import random
@@ -13,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common import board, workfiles
+from common import board, durable, workfiles
 from common.config import FilterRow, Settings
-from common.errors import Halt, Lost, Redo, Retry, StageError
+from common.errors import Halt, Lost, Redo, Reject, Retry, StageError
 from common.ledger import Event, Ledger, attempts, last, redos
 from common.metrics import StageMetrics
 from common.stage import Book, Facts, Stage
@@ -26,7 +25,8 @@ DONE, DEFERRED, FAILED, LOST, HALTED, LEFT = "done", "deferred", "failed", "lost
 # The ledger's events in which an attempt of a stage begins and may end.
 _OF_AN_ATTEMPT = ("attempt", "done", "deferred", "redo", "failed", "halted", "handed_back")
 _ABSURD = 1 << 60
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# Bytes of facts in one line of the ledger.
+_MOST_FACTS = 1_000_000
 # A token of a newer release is looked at again after so many seconds.
 _LOOK_AGAIN = 60.0
 # A token that somebody is just writing by hand gets this long to become whole, in seconds.
@@ -317,7 +317,7 @@ def _halting() -> Iterator[None]:
 def _as_verdict(error: BaseException, log: logging.Logger, barcode: str) -> StageError:
     if isinstance(error, StageError) and hasattr(error, "reason"):
         return error
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in durable.FULL:
         where = f" ({error.filename})" if error.filename else ""
         return Halt(f"The disk cannot be written{where}: {error.strerror}.", "Make space; the stage goes on by itself.")
     if isinstance(error, MemoryError):
@@ -332,4 +332,7 @@ def _facts(returned: object) -> dict[str, object]:
     """What process() returned, as far as it can be written to the ledger."""
     if not isinstance(returned, Mapping):
         return {}
-    return dict(json.loads(json.dumps(dict(returned), default=str)))
+    text = json.dumps(dict(returned), default=str)
+    if len(text) > _MOST_FACTS:
+        raise Reject(f"The stage gave {len(text):,} bytes of facts; {_MOST_FACTS:,} are the most a ledger line takes.")
+    return dict(json.loads(text))

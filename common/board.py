@@ -101,7 +101,10 @@ def read(held: Claim) -> bytes:
         raise Lost(f"The claim on {held.barcode} was taken back.")
     if not stat.S_ISREG(os.lstat(held.path).st_mode):
         raise TokenError(f"{held.barcode}{SUFFIX} is not a regular file, so it is no token.")
-    fd = os.open(held.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fd = os.open(held.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError:
+        raise TokenError(f"{held.barcode}{SUFFIX} may not be read by this worker.") from None
     try:
         return os.read(fd, MAX_BYTES + 1)
     finally:
@@ -164,14 +167,16 @@ def _touch(held: Claim, times: tuple[float, float] | None) -> None:
         os.utime(held.path, times, follow_symlinks=False)
     except FileNotFoundError:
         raise Lost(f"The claim on {held.barcode} was taken back.") from None
+    except PermissionError:
+        # Somebody else's file: it can be moved all the same, and the time is only for people.
+        return
 
 
 def _move(held: Claim, target: Path) -> None:
-    if os.path.lexists(target) and not _same(target, held.inode):
-        raise OccupiedError(f"Another token of {held.barcode} lies at {target}.")
-    durable.make_dirs(target.parent)
     try:
-        os.rename(held.path, target)  # noqa: PTH104
+        _rename(held, target)
+    except OccupiedError:
+        raise
     except OSError as error:
         if _is_there(held.path):
             raise
@@ -180,6 +185,17 @@ def _move(held: Claim, target: Path) -> None:
             raise Lost(f"The claim on {held.barcode} was taken back.") from error
     durable.fsync_dir(target.parent)
     durable.fsync_dir(held.path.parent)
+
+
+def _rename(held: Claim, target: Path) -> None:
+    if not os.path.lexists(target):
+        durable.make_dirs(target.parent)
+        os.rename(held.path, target)  # noqa: PTH104
+    elif _same(target, held.inode):
+        # A second name of this very token, by a hard link: renaming one onto the other would do nothing.
+        held.path.unlink()
+    else:
+        raise OccupiedError(f"Another token of {held.barcode} lies at {target}.")
 
 
 def _is_there(path: Path) -> bool:

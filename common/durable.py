@@ -17,6 +17,10 @@ from pathlib import Path
 LEFTOVER_AGE = 129_600.0
 
 
+# A disk that is full, or may not be written to.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
 def fsync_path(path: Path) -> None:
     """Push a file's or a folder's content to the disk."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -38,11 +38,12 @@ class StageError(PipelineError):
 
     def __init__(self, reason: str, cure: str = "") -> None:
         # Whatever a stage gives, these go into JSON and in front of a person.
-        self.reason = str(reason)
-        self.cure = str(cure)
+        self.reason = str(reason)[:LONGEST_TEXT]
+        self.cure = str(cure)[:LONGEST_TEXT]
         super().__init__(self.reason)
 
 
+LONGEST_TEXT = 2_000
 LONGEST_DELAY = 30 * 86_400.0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
+import logging
 import os
 import random
 import time
@@ -10,7 +12,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from common import board, listing
+from common import board, listing, logs
 
 # Names taken from the listing at once; shuffled, so that many workers on one bucket seldom want the same token.
 _BATCH = 64
@@ -18,6 +20,8 @@ _BATCH = 64
 _DEFERRED_EVERY, _DEFERRED_SHARE = 1.0, 100
 # An emptied bucket is listed again no sooner than this, in seconds; ext4 never shrinks a folder that was large.
 _RELIST_AFTER = 0.02
+# A name that cannot be renamed, though its neighbours can, is tried again after so many seconds.
+_NOT_THIS_ONE, _LOOK_AGAIN = (errno.EACCES, errno.EPERM, errno.EBUSY), 60.0
 
 
 class Feed:
@@ -26,6 +30,7 @@ class Feed:
     def __init__(self, bucket: Path, worker: str) -> None:
         self.bucket = bucket
         self.worker = worker
+        self.log = logging.getLogger(logs.NAME)
         self.number = 0
         self._names: Iterator[str] = iter(())
         self._batch: list[str] = []
@@ -54,7 +59,15 @@ class Feed:
             return None
         self._skipped.pop(barcode, None)
         self.number += 1
-        return board.claim(self.bucket, barcode, self.worker, self.number, state)
+        try:
+            return board.claim(self.bucket, barcode, self.worker, self.number, state)
+        except OSError as error:
+            if error.errno not in _NOT_THIS_ONE or not os.access(self.bucket / board.WORKING, os.W_OK):
+                raise
+            # Something of somebody else's under a token's name; the others must flow.
+            self.log.warning(f"{barcode} cannot be claimed, so it is left alone: {error}.", extra={"barcode": barcode})
+            self.skip(barcode, _LOOK_AGAIN)
+            return None
 
     def _from_waiting(self, _server_now: float) -> board.Claim | None:
         while self._batch or self._refill():

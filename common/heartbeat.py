@@ -5,11 +5,13 @@ A worker is named `<stage>-<host>-<pid>-<random>`, so no two share a name, not e
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import secrets
 import socket
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from typing import Any
 
 from common import __version__, durable
 from common.ledger import now
+
+# A heartbeat file is filled up with blanks to this many bytes; of one, no more than the second figure is read.
+_PADDED, _MOST = 4096, 65_536
 
 
 def worker_name(stage: str) -> str:
@@ -48,7 +53,21 @@ class Heartbeat:
     def announce(self, **facts: object) -> None:
         """Write the file, with new facts if there are any; must happen before the first claim."""
         self.facts |= facts
-        durable.write_file(self.path, json.dumps(self.facts).encode() + b"\n")
+        data = json.dumps(self.facts).encode() + b"\n"
+        try:
+            durable.write_file(self.path, data.ljust(_PADDED))
+        except OSError as error:
+            if error.errno not in durable.FULL:
+                raise
+            self._overwrite(data)
+
+    def _overwrite(self, data: bytes) -> None:
+        """On a full disk the news that it is full needs no new block: blanks at the end of the file make room."""
+        fd = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.pwrite(fd, data.ljust(_PADDED)[:_PADDED], 0)
+        finally:
+            os.close(fd)
 
     def beat(self) -> float:
         """Touch the file and return the server's time, in seconds since the epoch."""
@@ -74,10 +93,21 @@ def seen(folder: Path, server_now: float) -> Iterator[Seen]:
     for name in sorted(os.listdir(folder)):
         if not name.endswith(".json") or name.startswith("."):
             continue
-        path = folder / name
         try:
-            age = server_now - path.stat().st_mtime
-            facts = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+            beaten, data = _peek(folder / name)
+            facts = json.loads(data)
+        except (OSError, ValueError, RecursionError):
             continue
-        yield Seen(name.removesuffix(".json"), age, facts if isinstance(facts, dict) else {})
+        yield Seen(name.removesuffix(".json"), server_now - beaten, facts if isinstance(facts, dict) else {})
+
+
+def _peek(path: Path) -> tuple[float, bytes]:
+    """A small file's mtime and content, never waiting on a FIFO or following a link that lies in its place."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        figures = os.fstat(fd)
+        if not stat.S_ISREG(figures.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return figures.st_mtime, os.read(fd, _MOST)
+    finally:
+        os.close(fd)

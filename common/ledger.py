@@ -25,7 +25,7 @@ Event = Mapping[str, Any]
 _CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 # After one of these, a stage counts its attempts anew. Only a person brings a failed book back.
-RESETS = frozenset({"done", "redo", "failed", "retried", "registered"})
+RESETS = frozenset({"done", "redo", "failed", "retried", "released", "registered"})
 # An attempt that ended so was not the book's fault and is not counted.
 FORGIVEN = frozenset({"halted", "handed_back"})
 
@@ -115,7 +115,7 @@ def redos(events: Sequence[Event], stage: str) -> int:
     """How often `stage` has sent this book back, since a person last gave it another chance."""
     count = 0
     for event in events:
-        if event["event"] in ("failed", "retried"):
+        if event["event"] in ("failed", "retried", "released"):
             count = 0
         elif event["event"] == "redo" and event.get("stage") == stage:
             count += 1

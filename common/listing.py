@@ -39,10 +39,11 @@ def barcodes(bucket: Path, state: str = WAITING) -> Iterator[str]:
             yield barcode
 
 
-def claims(bucket: Path) -> Iterator[Claim]:
-    """All claims in a bucket, whoever holds them."""
+def claims(bucket: Path, barcode: str = "") -> Iterator[Claim]:
+    """All claims in a bucket, or those on one book, whoever holds them."""
     for name in _names(bucket / WORKING):
-        held = parse_claim(bucket, name)
+        # Compared before it is parsed, which asks the disk.
+        held = parse_claim(bucket, name) if name.startswith(f"{barcode}~" if barcode else "") else None
         if held is not None:
             yield held
 
@@ -90,7 +91,7 @@ def places(buckets: list[Path], barcode: str) -> list[Place]:
             path = path_of(bucket, barcode, state)
             if os.path.lexists(path):
                 found.append(Place(bucket, state, path))
-        found += [Place(bucket, WORKING, c.path, c.worker) for c in claims(bucket) if c.barcode == barcode]
+        found += [Place(bucket, WORKING, held.path, held.worker) for held in claims(bucket, barcode)]
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from common.ledger import now
 
+NAME = "grin_pipeline"
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -31,14 +32,14 @@ class JsonLines(logging.Formatter):
 
 def quiet() -> logging.Logger:
     """The logger before its files are known: says nothing."""
-    logger = logging.getLogger("grin_pipeline")
+    logger = logging.getLogger(NAME)
     logger.addHandler(logging.NullHandler())
     return logger
 
 
 def setup(folder: Path, stage: str, worker: str, *, stdout: bool = True) -> logging.Logger:
     """The logger of a process. Each line is one appending write, so that many workers can share the file."""
-    logger = logging.getLogger("grin_pipeline")
+    logger = logging.getLogger(NAME)
     logger.handlers.clear()
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -16,25 +16,31 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from common import board, durable
 from common.errors import Lost, Reject
 
 _GONE = ".gone-"
+# How often a folder that others take away while it is empty is made again.
+_PATIENCE = 100
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 def open_scratch(folder: Path, claim_id: str, is_live: Callable[[str], bool] = lambda _claim: False) -> Path:
     """A new empty scratch folder; those of earlier attempts are removed, unless `is_live` knows their claim."""
     scratches = folder / ".scratch"
-    scratches.mkdir(parents=True, exist_ok=True)
-    for old in list(scratches.iterdir()):
-        if not is_live(old.name):
-            _discard(old, scratches)
-    scratch = scratches / claim_id
-    scratch.mkdir()
-    return scratch
+    for _ in range(_PATIENCE):
+        # The stage before, tidying up, takes an empty .scratch away at any moment.
+        with suppress(FileNotFoundError):
+            scratches.mkdir(parents=True, exist_ok=True)
+            for old in list(scratches.iterdir()):
+                if not is_live(old.name):
+                    _discard(old, scratches)
+            (scratches / claim_id).mkdir()
+            return scratches / claim_id
+    raise FileNotFoundError(errno.ENOENT, "it is taken away again and again", str(scratches))
 
 
 def drop_scratch(folder: Path, claim_id: str) -> None:
@@ -79,8 +85,6 @@ def publish(scratch: Path, target: Path) -> None:
 
 def remove(folder: Path, names: Iterable[str]) -> None:
     """Remove published folders: first the names, at once, then what was in them."""
-    if folder.is_dir():
-        (folder / ".scratch").mkdir(exist_ok=True)
     for name in names:
         if _discard(folder / name, folder / ".scratch"):
             durable.fsync_dir(folder)
@@ -137,12 +141,18 @@ def _rmtree(folder: Path) -> None:
 def _discard(path: Path, scratches: Path) -> bool:
     """Take the name away at once, then what was in it: nobody may publish or find half a folder."""
     gone = scratches / f"gone-{secrets.token_hex(6)}"
-    try:
-        path.rename(gone)
-    except FileNotFoundError:
-        return False
-    _rmtree(gone)
-    return True
+    for _ in range(_PATIENCE):
+        try:
+            path.rename(gone)
+        except FileNotFoundError:
+            if not path.exists():
+                return False
+            # The next stage, done with its own, took the empty .scratch away.
+            scratches.mkdir(exist_ok=True)
+        else:
+            _rmtree(gone)
+            return True
+    return False
 
 
 def _files(folder: Path) -> Iterator[Path]:

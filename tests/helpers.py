@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,9 @@ class Line:
                 for path in folder.glob("*.json") if folder.is_dir() else ():
                     barcode = path.name.removesuffix(".json").partition("~")[0]
                     place = f"{bucket.name}/{state}".rstrip("/")
-                    found.setdefault(barcode, []).append((place, path.lstat().st_ino))
+                    # A token may move on while we look.
+                    with suppress(FileNotFoundError):
+                        found.setdefault(barcode, []).append((place, path.lstat().st_ino))
         return found
 
     def places(self, barcode: str) -> list[str]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from common.config import FilterRow, Settings
 from common.heartbeat import worker_name
@@ -81,7 +82,7 @@ class Supervisor:
 
     def _start(self, slot: Slot) -> None:
         slot.worker = worker_name(slot.row.name)
-        with self._stderr(slot).open("ab") as stderr:
+        with self._open_stderr(slot) as stderr:
             slot.said_from = stderr.tell()
             slot.process = subprocess.Popen(
                 self._command(slot),
@@ -95,6 +96,14 @@ class Supervisor:
 
     def _stderr(self, slot: Slot) -> Path:
         return self.settings.global_.pipeline_dir / "logs" / f"{slot.row.name}.stderr"
+
+    def _open_stderr(self, slot: Slot) -> BinaryIO:
+        try:
+            return self._stderr(slot).open("ab")
+        except OSError as error:
+            # A full disk must not keep the stages that would empty it from starting.
+            self.log.warning(f"What {slot.row.name} says on standard error is not kept: {error}.")
+            return Path(os.devnull).open("ab")
 
     def _command(self, slot: Slot) -> list[str]:
         # -P: a folder called "common" where the user happens to be must not stand in for ours.
@@ -143,6 +152,8 @@ def _is_free(port: int) -> bool:
 
 
 def _last_words(path: Path, start: int) -> str:
+    if not path.exists():
+        return ""
     with path.open("rb") as file:
         file.seek(max(start, file.seek(0, os.SEEK_END) - 4096))
         lines = file.read().decode(errors="replace").splitlines()
