@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,10 +17,15 @@ from common import board, listing, logs
 
 # Names taken from the listing at once; shuffled, so that many workers on one bucket seldom want the same token.
 _BATCH = 64
+# After so many lost races in a row the rest of a batch is left to the others, until the listing is used up; of what
+# was left no more names than the second figure are remembered, the next listing has them all.
+_CROWDED, _LEFT = 2, 1024
 # Deferred tokens are looked through this often, in seconds; many of them so seldom that it costs one per cent.
 _DEFERRED_EVERY, _DEFERRED_SHARE = 1.0, 100
-# An emptied bucket is listed again no sooner than this, in seconds; ext4 never shrinks a folder that was large.
-_RELIST_AFTER = 0.02
+_SOONEST = 10_000
+# A bucket is listed again no sooner than this, in seconds, and than so many times as long as the first names took: ext4
+# never shrinks a folder that was large, and an empty one is read to its end for nothing.
+_RELIST_AFTER, _RELIST_SHARE = 0.02, 4
 # A name that cannot be renamed, though its neighbours can, is tried again after so many seconds.
 _NOT_THIS_ONE, _LOOK_AGAIN = (errno.EACCES, errno.EPERM, errno.EBUSY), 60.0
 
@@ -34,7 +40,9 @@ class Feed:
         self.number = 0
         self._names: Iterator[str] = iter(())
         self._batch: list[str] = []
-        self._listed = 0.0
+        self._left: deque[str] = deque(maxlen=_LEFT)
+        self._last_batch = False
+        self._took = self._relist_at = 0.0
         self._due: list[tuple[float, str]] = []
         self._look_at = 0.0
         self._skipped: dict[str, float] = {}
@@ -70,26 +78,40 @@ class Feed:
             return None
 
     def _from_waiting(self, _server_now: float) -> board.Claim | None:
+        lost = 0
         while self._batch or self._refill():
             held = self._claim(self._batch.pop(), board.WAITING)
             if held is not None:
                 return held
+            lost += 1
+            if lost % _CROWDED == 0 and not self._last_batch:
+                # Others are eating this batch: leave it to them for now, and go where nobody is.
+                self._left.extend(self._batch)
+                self._batch.clear()
         return None
 
     def _refill(self) -> bool:
-        self._batch = list(islice(self._names, _BATCH))
-        if not self._batch and time.monotonic() - self._listed >= _RELIST_AFTER:
-            self._names = listing.barcodes(self.bucket)
-            self._batch = list(islice(self._names, _BATCH))
-            self._listed = time.monotonic()
+        self._listed_batch()
+        self._last_batch = not self._batch
+        if self._last_batch:
+            self._batch, self._left = list(self._left), deque(maxlen=_LEFT)
+        if not self._batch and time.monotonic() >= self._relist_at:
+            self._names, self._took, self._last_batch = listing.barcodes(self.bucket), 0.0, False
+            self._listed_batch()
+            self._relist_at = time.monotonic() + max(_RELIST_AFTER, _RELIST_SHARE * self._took)
         random.shuffle(self._batch)
         return bool(self._batch)
+
+    def _listed_batch(self) -> None:
+        began = time.monotonic()
+        self._batch = list(islice(self._names, _BATCH))
+        self._took += time.monotonic() - began
 
     def _from_deferred(self, server_now: float) -> board.Claim | None:
         if time.monotonic() >= self._look_at:
             began = time.monotonic()
-            self._due = list(self._deferred())
-            heapq.heapify(self._due)
+            # In order, so a heap already; those that come later wait for a later look.
+            self._due = heapq.nsmallest(_SOONEST, self._deferred())
             took = time.monotonic() - began
             self._look_at = began + max(_DEFERRED_EVERY, _DEFERRED_SHARE * took)
         while self._due and self._due[0][0] <= server_now:
