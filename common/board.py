@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,8 @@ from common.token import MAX_BYTES, SUFFIX, TokenError, encode, is_barcode
 
 WAITING, WORKING, DEFERRED, FAILED, HELD = "waiting", "working", "deferred", "failed", "held"
 STATES = (WAITING, WORKING, DEFERRED, FAILED, HELD)
+# No bucket of the line: here lie the tokens that a person took off the board, so that each can be brought back.
+DROPPED = "dropped"
 
 
 class OccupiedError(OSError):
@@ -54,18 +57,17 @@ class Claim:
     @cached_property
     def path(self) -> Path:
         """Where the token is while the claim holds."""
-        return self.bucket / WORKING / f"{self.barcode}~{self.id}{SUFFIX}"
+        return Path(f"{self.bucket}/{WORKING}/{self.barcode}~{self.id}{SUFFIX}")
 
 
 def path_of(bucket: Path, barcode: str, state: str) -> Path:
     """Where a token of this book lies in this bucket, for every state but working."""
-    folder = bucket if state == WAITING else bucket / state
-    return folder / f"{barcode}{SUFFIX}"
+    return Path(f"{bucket}/{barcode}{SUFFIX}" if state == WAITING else f"{bucket}/{state}/{barcode}{SUFFIX}")
 
 
 def prepare(root: Path, buckets: list[Path]) -> None:
     """Make every folder of a board; what is there stays as it is."""
-    for name in ("ledger", "workers", "paused", "logs", "seeding"):
+    for name in ("ledger", "workers", "paused", "logs", "seeding", DROPPED):
         durable.make_dirs(root / name)
     for bucket in buckets:
         for state in STATES[1:]:
@@ -82,11 +84,11 @@ def claim(bucket: Path, barcode: str, worker: str, number: int, state: str = WAI
         os.rename(path_of(bucket, barcode, state), wanted.path)  # noqa: PTH104 - the hot path, without Path's cost
     except OSError as error:
         # A network file system may report failure of a rename that happened; the name is ours alone, so look.
-        if not os.path.lexists(wanted.path):
-            if isinstance(error, FileNotFoundError):
-                # Somebody else was faster; unless a backup was restored without its empty folders.
-                durable.make_dirs(wanted.path.parent)
-                return None
+        if isinstance(error, FileNotFoundError) and not os.path.lexists(wanted.path):
+            # Somebody else was faster; unless a backup was restored without its empty folders.
+            durable.make_dirs(wanted.path.parent)
+            return None
+        if not _is_there(wanted.path):
             raise
     try:
         figures = os.lstat(wanted.path)
@@ -99,12 +101,17 @@ def read(held: Claim) -> bytes:
     """The token's bytes; TokenError when it is no small regular file. Never follows a link or waits on a FIFO."""
     if not holds(held):
         raise Lost(f"The claim on {held.barcode} was taken back.")
-    if not stat.S_ISREG(os.lstat(held.path).st_mode):
-        raise TokenError(f"{held.barcode}{SUFFIX} is not a regular file, so it is no token.")
+    return read_file(held.path, held.barcode)
+
+
+def read_file(path: Path, barcode: str) -> bytes:
+    """The bytes of a token's file, wherever it lies; TokenError as above."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise TokenError(f"{barcode}{SUFFIX} is not a regular file, so it is no token.")
     try:
-        fd = os.open(held.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError:
-        raise TokenError(f"{held.barcode}{SUFFIX} may not be read by this worker.") from None
+        raise TokenError(f"{barcode}{SUFFIX} may not be read by this worker.") from None
     try:
         return os.read(fd, MAX_BYTES + 1)
     finally:
@@ -188,14 +195,14 @@ def _move(held: Claim, target: Path) -> None:
 
 
 def _rename(held: Claim, target: Path) -> None:
-    if not os.path.lexists(target):
-        durable.make_dirs(target.parent)
-        os.rename(held.path, target)  # noqa: PTH104
-    elif _same(target, held.inode):
-        # A second name of this very token, by a hard link: renaming one onto the other would do nothing.
-        held.path.unlink()
-    else:
+    seen = os.path.lexists(target)
+    if seen and not _same(target, held.inode):
         raise OccupiedError(f"Another token of {held.barcode} lies at {target}.")
+    durable.make_dirs(target.parent)
+    os.rename(held.path, target)  # noqa: PTH104
+    if seen and _links(held.path) > 1:
+        # Somebody had given this very token a second name there: renaming one onto the other does nothing.
+        held.path.unlink()
 
 
 def _is_there(path: Path) -> bool:
@@ -209,11 +216,47 @@ def _is_there(path: Path) -> bool:
     return os.path.lexists(path)
 
 
+def _links(path: Path) -> int:
+    """How many names a file has. It is opened for that: a network file system then asks its server, not its memory."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return os.fstat(fd).st_nlink
+    finally:
+        os.close(fd)
+
+
 def _same(path: Path, inode: int) -> bool:
     try:
         return inode != 0 and os.lstat(path).st_ino == inode
     except OSError:
         return False
+
+
+# --- operators' moves -----------------------------------------------------------------------------------------------
+
+
+def relocate(barcode: str, source: Path, inode: int, target: Path) -> None:
+    """A person's move of a token from any place, by one rename; the caller syncs both folders.
+
+    Lost when the token has moved on meanwhile. Other than a claim's, the source's name can be taken by the same token
+    again at any moment, so nothing here ever removes it.
+    """
+    if os.path.lexists(target):
+        raise OccupiedError(f"Another token of {barcode} lies at {target}.")
+    durable.make_dirs(target.parent)
+    try:
+        os.rename(source, target)  # noqa: PTH104
+    except OSError as error:
+        if _is_there(source):
+            raise
+        if not _same(target, inode):
+            raise Lost(f"The token of {barcode} has moved on.") from error
+    # Only now: a deferred token that was stamped before would be due at once, even if this process ended here.
+    with suppress(FileNotFoundError, PermissionError):
+        os.utime(target, follow_symlinks=False)
 
 
 # --- seeding --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 # Files of processes that died half-way are swept after so many seconds: 36 hours, as maildir has it.
@@ -78,11 +79,30 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     temp = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         write_new(temp, data, mode)
-        temp.replace(path)
+        replace(temp, path)
     except BaseException:
         temp.unlink(missing_ok=True)
         raise
     fsync_dir(path.parent)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename, over what is there. A network file system may report failure of one that happened."""
+    inode = source.lstat().st_ino
+    try:
+        source.replace(target)
+    except OSError:
+        if not is_now_at(target, inode):
+            raise
+
+
+def is_now_at(path: Path, inode: int) -> bool:
+    """Whether a name leads to that inode, after its folder was listed, so that an old cache is asked anew."""
+    try:
+        os.listdir(path.parent)
+        return path.lstat().st_ino == inode
+    except OSError:
+        return False
 
 
 def make_dirs(path: Path) -> None:
@@ -90,8 +110,14 @@ def make_dirs(path: Path) -> None:
     if os.path.isdir(path):  # noqa: PTH112 - asked before every move of a token
         return
     make_dirs(path.parent)
-    path.mkdir(exist_ok=True)
+    make_dir(path)
     fsync_dir(path.parent)
+
+
+def make_dir(path: Path) -> None:
+    """Make a folder unless it is there. A network file system may call one that it has just made an old one."""
+    with suppress(FileExistsError):
+        os.mkdir(path)  # noqa: PTH102 - with exist_ok it asks again, and may be told that there is none
 
 
 def server_time(folder: Path) -> float:

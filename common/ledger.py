@@ -44,7 +44,7 @@ class Ledger:
 
     def path(self, barcode: str) -> Path:
         """Where a book's story is kept."""
-        return self.folder / check_barcode(barcode)[-3:] / f"{barcode}.jsonl"
+        return Path(f"{self.folder}/{check_barcode(barcode)[-3:]}/{barcode}.jsonl")
 
     def append(self, barcode: str, event: str, **members: object) -> None:
         """Add one line, durable when this returns. A line torn by a power cut before it is closed off first."""

@@ -34,11 +34,13 @@ def open_scratch(folder: Path, claim_id: str, is_live: Callable[[str], bool] = l
     for _ in range(_PATIENCE):
         # The stage before, tidying up, takes an empty .scratch away at any moment.
         with suppress(FileNotFoundError):
-            scratches.mkdir(parents=True, exist_ok=True)
+            durable.make_dirs(folder.parent)
+            durable.make_dir(folder)
+            durable.make_dir(scratches)
             for old in list(scratches.iterdir()):
                 if not is_live(old.name):
                     _discard(old, scratches)
-            (scratches / claim_id).mkdir()
+            durable.make_dir(scratches / claim_id)
             return scratches / claim_id
     raise FileNotFoundError(errno.ENOENT, "it is taken away again and again", str(scratches))
 
@@ -72,7 +74,7 @@ def sync(scratch: Path, *, contents: bool) -> None:
 def publish(scratch: Path, target: Path) -> None:
     """Give the scratch folder its public name. Lost when it was taken away; an earlier publication stays as it is."""
     try:
-        scratch.rename(target)
+        durable.replace(scratch, target)
     except FileNotFoundError:
         raise Lost(f"{scratch} was taken away, so this attempt is over.") from None
     except OSError as error:
@@ -143,12 +145,12 @@ def _discard(path: Path, scratches: Path) -> bool:
     gone = scratches / f"gone-{secrets.token_hex(6)}"
     for _ in range(_PATIENCE):
         try:
-            path.rename(gone)
+            durable.replace(path, gone)
         except FileNotFoundError:
             if not path.exists():
                 return False
             # The next stage, done with its own, took the empty .scratch away.
-            scratches.mkdir(exist_ok=True)
+            durable.make_dir(scratches)
         else:
             _rmtree(gone)
             return True
