@@ -1,0 +1,100 @@
+"""A kill before and after every single file-system call: whatever dies, wherever, no book is lost, doubled or stuck."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from common import attempt, board, durable, heartbeat, ledger, reaper, workfiles
+from tests.board import weak
+from tests.board.seam import WRITES
+from tests.board.steps import memory, run
+from tests.board.steps_hooks import Kill
+from tests.board.steps_scenes import BY_NAME, SCENES, Scene, Weakness
+
+# A call that only looks leaves things as the call before it did, and "before" is as "after the one before": without
+# this, each state that a kill can leave is made once.
+EVERYTHING = bool(os.environ.get("BOARD_STEPS"))
+
+Property = Callable[[str, object], None]
+CHANGES = {*WRITES, "hardlink_to"} - {"replace", "open"}
+# Functions that change files in other tests: the uploader's last act, and what its supervisor sweeps.
+ELSEWHERE = {"remove_book", "sweep"}
+
+
+def killed_at(scene: Scene, folder: Path, at: int, *, after: bool, weakness: Weakness = nullcontext) -> list[str]:
+    """The scene with a kill at one step, then the recovery; what is wrong in the end."""
+    line, complaints = scene.line(folder), folder.with_suffix(".failed")
+    hook = Kill(at, scene.is_on, after=after)
+    assert run(lambda: scene.play(line, hook, weakness), complaints) == -9
+    inode = line.remembered_inode()
+    with weak.no_fsync():
+        assert run(lambda: scene.go_on(line), complaints) == 0
+    return line.wrongs(scene.ends, inode, scene.works + 1)
+
+
+def moments(steps: list[str]) -> list[tuple[int, bool]]:
+    """At which steps to kill, and whether after them."""
+    if EVERYTHING:
+        return [(at, after) for at in range(len(steps)) for after in (False, True)]
+    changes = [at for at, step in enumerate(steps) if step.split()[0] in WRITES]
+    return [(0, False), *((at, True) for at in changes)]
+
+
+def tried(scene: Scene, folder: Path, weakness: Weakness = nullcontext) -> dict[str, list[str]]:
+    """The scene killed at each of its steps; what went wrong, by step."""
+    steps = scene.steps(folder)
+    results = {
+        f"{scene.name}, {'after' if after else 'before'} {steps[at]} ({at})": killed_at(
+            scene, folder / f"{at}-{after}", at, after=after, weakness=weakness
+        )
+        for at, after in moments(steps)
+    }
+    print(f"{scene.name}: {len(results)} kills")
+    return {moment: wrongs for moment, wrongs in results.items() if wrongs}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_kill_at_every_step(name: str) -> None:
+    """After a kill at any step of the scene the book arrives once, its token untouched, with one repetition at most."""
+    with memory() as folder:
+        assert tried(BY_NAME[name], folder) == {}
+
+
+def test_every_change_is_a_step(capsys: pytest.CaptureFixture[str], record_property: Property) -> None:
+    """The scenes pass through every function of the board's modules that changes anything, at 40 places or more."""
+    with memory() as folder:
+        sites = sorted({step for scene in SCENES for step in scene.steps(folder)})
+    record_property("call sites", "; ".join(sites))
+    with capsys.disabled():
+        print(f"\nKilled at {len(sites)} call sites.")
+    print("\n".join(sites))
+    assert len(sites) >= 40
+    passed = {(step.split()[1].partition(":")[0], step.split()[2]) for step in sites}
+    assert set(changing_functions()) - passed == set()
+
+
+def changing_functions() -> Iterator[tuple[str, str]]:
+    """The functions of the board's modules that call something that changes a file system."""
+    for module in (attempt, board, durable, heartbeat, ledger, reaper, workfiles):
+        path = Path(module.__file__ or "")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name not in ELSEWHERE and _changes(node):
+                yield path.name, node.name
+
+
+def _changes(function: ast.FunctionDef) -> bool:
+    calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
+    return not CHANGES.isdisjoint(call.attr for call in calls if isinstance(call, ast.Attribute))
+
+
+def test_without_the_protection_kills_do_harm() -> None:
+    """A token that is rewritten in place of its claim changes its inode: the same kills show it."""
+    with memory() as folder:
+        wrongs = tried(BY_NAME["done"], folder, weak.token_rewritten)
+    assert any("was inode" in sentence for sentences in wrongs.values() for sentence in sentences)
