@@ -94,7 +94,9 @@ class Attempt:
         try:
             return parse(board.read(self.held), self.held.barcode)
         except FileNotFoundError:
-            raise Lost(f"The claim on {self.held.barcode} was taken back.") from None
+            self._own()
+            # It is there: a network file system had not seen it yet.
+            return parse(board.read(self.held), self.held.barcode)
 
     def _is_young(self) -> bool:
         """Whether somebody may be writing this token by hand just now."""

@@ -51,9 +51,8 @@ class Ledger:
         path = self.path(barcode)
         fd, created = _open_for_append(path)
         try:
-            line = _line(event, members) if _ends_clean(fd) else b"\n" + _line(event, members)
-            if os.write(fd, line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            clean = _ends_clean(fd, _require_file(fd, path))
+            durable.write_all(fd, _line(event, members) if clean else b"\n" + _line(event, members))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -66,9 +65,11 @@ class Ledger:
             fd = os.open(self.path(barcode), os.O_RDONLY | _CAREFUL)
         except FileNotFoundError:
             return []
-        _require_file(fd, self.path(barcode))
-        with os.fdopen(fd, "rb") as file:
-            return list(_events(file.read()))
+        try:
+            size = _require_file(fd, self.path(barcode))
+            return list(_events(os.read(fd, size)))
+        finally:
+            os.close(fd)
 
     def register(self, barcode: str, **members: object) -> bool:
         """Begin a book's story; False when it has one already. Durable when this returns."""
@@ -143,18 +144,18 @@ def _open_for_append(path: Path) -> tuple[int, bool]:
         # A token that somebody put down by hand has no story yet.
         durable.make_dirs(path.parent)
         fd, created = os.open(path, flags | os.O_CREAT, 0o644), True
-    _require_file(fd, path)
     return fd, created
 
 
-def _require_file(fd: int, path: Path) -> None:
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
+def _require_file(fd: int, path: Path) -> int:
+    """The size of a regular file, in bytes."""
+    figures = os.fstat(fd)
+    if not stat.S_ISREG(figures.st_mode):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return figures.st_size
 
 
-def _ends_clean(fd: int) -> bool:
-    size = os.fstat(fd).st_size
+def _ends_clean(fd: int, size: int) -> bool:
     return size == 0 or os.pread(fd, 1, size - 1) == b"\n"
 
 

@@ -37,9 +37,10 @@ def open_scratch(folder: Path, claim_id: str, is_live: Callable[[str], bool] = l
             durable.make_dirs(folder.parent)
             durable.make_dir(folder)
             durable.make_dir(scratches)
-            for old in list(scratches.iterdir()):
-                if not is_live(old.name):
-                    _discard(old, scratches)
+            for old in os.listdir(scratches):
+                hidden = None if is_live(old) else _hide(scratches / old, scratches)
+                if hidden:
+                    _rmtree(hidden)
             durable.make_dir(scratches / claim_id)
             return scratches / claim_id
     raise FileNotFoundError(errno.ENOENT, "it is taken away again and again", str(scratches))
@@ -47,7 +48,10 @@ def open_scratch(folder: Path, claim_id: str, is_live: Callable[[str], bool] = l
 
 def drop_scratch(folder: Path, claim_id: str) -> None:
     """Remove this attempt's scratch folder, and the book's folder too if nothing is left in it."""
-    _rmtree(folder / ".scratch" / claim_id)
+    scratch = folder / ".scratch" / claim_id
+    # Mostly it is empty, or published under another name.
+    if not _rmdir(scratch):
+        _rmtree(scratch)
     if _rmdir(folder / ".scratch"):
         _rmdir(folder)
 
@@ -87,9 +91,12 @@ def publish(scratch: Path, target: Path) -> None:
 
 def remove(folder: Path, names: Iterable[str]) -> None:
     """Remove published folders: first the names, at once, then what was in them."""
-    for name in names:
-        if _discard(folder / name, folder / ".scratch"):
-            durable.fsync_dir(folder)
+    gone = [_hide(folder / name, folder / ".scratch") for name in names]
+    if any(gone):
+        # Before anything in them goes: a power cut must not leave half a folder under a public name.
+        durable.fsync_dir(folder)
+    for hidden in filter(None, gone):
+        _rmtree(hidden)
     _rmdir(folder / ".scratch")
 
 
@@ -140,21 +147,20 @@ def _rmtree(folder: Path) -> None:
         subprocess.run(["rm", "-rf", "--", str(folder)], check=False, stderr=subprocess.DEVNULL)  # noqa: S607
 
 
-def _discard(path: Path, scratches: Path) -> bool:
-    """Take the name away at once, then what was in it: nobody may publish or find half a folder."""
+def _hide(path: Path, scratches: Path) -> Path | None:
+    """Take a folder's name away, at once: nobody may publish or find half of it. None when it is not there."""
     gone = scratches / f"gone-{secrets.token_hex(6)}"
     for _ in range(_PATIENCE):
         try:
             durable.replace(path, gone)
         except FileNotFoundError:
             if not path.exists():
-                return False
+                return None
             # The next stage, done with its own, took the empty .scratch away.
             durable.make_dir(scratches)
         else:
-            _rmtree(gone)
-            return True
-    return False
+            return gone
+    return None
 
 
 def _files(folder: Path) -> Iterator[Path]:
