@@ -186,7 +186,7 @@ def _move(held: Claim, target: Path) -> None:
         if _is_there(held.path):
             raise
         # Gone from our name: either the rename happened although it reports failure, or the claim was taken back.
-        if not _same(target, held.inode):
+        if not (_is_there(target) and _same(target, held.inode)):
             raise Lost(f"The claim on {held.barcode} was taken back.") from error
     durable.fsync_dir(target.parent)
     durable.fsync_dir(held.path.parent)
@@ -200,17 +200,14 @@ def _rename(held: Claim, target: Path) -> None:
     os.rename(held.path, target)  # noqa: PTH104
     if seen and _links(held.path) > 1:
         # Somebody had given this very token a second name there: renaming one onto the other does nothing.
-        held.path.unlink()
+        held.path.unlink(missing_ok=True)
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a name exists. Before it is called gone its folder is listed, so that an old cache is asked anew."""
+    """Whether a name exists. Before it is called gone the server is asked, whatever an old cache says."""
     if os.path.lexists(path):
         return True
-    try:
-        os.listdir(path.parent)
-    except OSError:
-        return False
+    durable.ask_anew(path.parent)
     return os.path.lexists(path)
 
 
@@ -289,7 +286,7 @@ class Seeder:
         first = {barcode: {"bucket": bucket.name, "token": name} for barcode, name in names.items()}
         registered = self.ledger.register_all(first)
         for barcode in names.keys() - registered:
-            (self.folder / names[barcode]).unlink()
+            (self.folder / names[barcode]).unlink(missing_ok=True)
         placed = [barcode for barcode in registered if self._place(names[barcode], bucket, barcode)]
         durable.fsync_dir(bucket)
         return placed

@@ -97,12 +97,18 @@ def replace(source: Path, target: Path) -> None:
 
 
 def is_now_at(path: Path, inode: int) -> bool:
-    """Whether a name leads to that inode, after its folder was listed, so that an old cache is asked anew."""
+    """Whether a name leads to that inode, whatever an old cache says."""
+    ask_anew(path.parent)
     try:
-        os.listdir(path.parent)
         return path.lstat().st_ino == inode
     except OSError:
         return False
+
+
+def ask_anew(folder: Path) -> None:
+    """Make a network file system forget that it has looked up a name in vain; one entry of a listing is enough."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        next(entries, None)
 
 
 def make_dirs(path: Path) -> None:

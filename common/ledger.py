@@ -94,7 +94,7 @@ class Ledger:
             # A network file system may report failure of a link that it made.
             return draft.stat().st_nlink > 1
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
         return True
 
 
