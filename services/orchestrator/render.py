@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from common import board, listing
+from common import audit, board, listing
 from common.ledger import Event
 from services.orchestrator.view import Row
 
@@ -63,7 +63,8 @@ def status(facts: dict[str, Any]) -> RenderableType:
 def notes(facts: dict[str, Any]) -> list[str]:
     """Sentences below the table: progress, halts, failures."""
     rate = facts["books_per_hour"]
-    lines = [f"{facts['done']} done, {facts['left']} on their way, {facts['failed']} failed."]
+    dropped = f", {facts['dropped']} dropped" if facts.get("dropped") else ""
+    lines = [f"{facts['done']} done, {facts['left']} on their way, {facts['failed']} failed{dropped}."]
     if facts["left"] and any(stage["workers"] for stage in facts["stages"]):
         eta = f"about {span(facts['eta_seconds'])} to go" if rate else "no throughput to reckon with yet"
         lines.append(f"{rate:,.0f} books an hour, {eta}." if rate else f"{eta.capitalize()}.")
@@ -73,9 +74,7 @@ def notes(facts: dict[str, Any]) -> list[str]:
         if stage["limited"]:
             lines.append(f"{stage['name']} waits, because {stage['limited']}.")
         if stage["paused"]:
-            lines.append(
-                f"{stage['name']} is paused until the file {facts['board']}/paused/{stage['name']} is removed."
-            )
+            lines.append(audit.pause_sentence(stage["name"], stage.get("pause") or {}))
     if facts["failed"]:
         lines.append("`grin-pipeline ls` says why each failed one failed; `grin-pipeline show BARCODE` tells all.")
     return lines
@@ -121,6 +120,8 @@ def story(
 
 
 def _where(place: listing.Place, *, done: bool) -> str:
+    if place.state == board.DROPPED:
+        return "dropped; `grin-pipeline release` brings it back"
     if done and place.state == board.WAITING:
         return f"done, in {place.bucket.name}"
     return f"in {place.bucket.name}, {place.state}" + (f" ({place.worker})" if place.worker else "")
@@ -130,7 +131,9 @@ def _event(event: Event) -> RenderableType:
     number = f" {event['attempt']}" if event.get("attempt") and event["event"] == "attempt" else ""
     head = f"{event.get('time', '')}  {event.get('stage', ''):<12} {event['event']}{number}"
     rest = [f"{event['seconds']} s"] if "seconds" in event else []
-    rest += [str(event[key]) for key in ("bucket", "to", "until", "reason", "cure", "worker") if event.get(key)]
+    rest += [f"by {event['by']}"] if event.get("by") else []
+    keys = ("bucket", "from", "to", "until", "why", "reason", "cure", "worker")
+    rest += [str(event[key]) for key in keys if event.get(key)]
     facts = event.get("facts")
     rest += [f"{key}={value}" for key, value in _items(facts) if isinstance(value, str | int | float)]
     return Text(plain(f"{head}  {'  '.join(rest)}"), style=_COLOURS.get(event["event"], ""))

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from common import board, listing
+from common import audit, board, listing
 from common.config import Settings
 from common.heartbeat import Seen, seen
-from common.ledger import Event, Ledger, attempts, last
+from common.ledger import Event, Ledger, attempts
 
 # Throughput is what arrived in the last bucket within this many seconds.
 WINDOW = 900.0
@@ -74,6 +74,7 @@ class View:
             "done": done,
             "left": left,
             "failed": sum(bucket["failed"] for bucket in buckets),
+            "dropped": listing.count(self.root / board.DROPPED, board.WAITING),
             "books_per_hour": rate,
             "eta_seconds": round(left / rate * 3600) if rate else None,
         }
@@ -140,7 +141,11 @@ class View:
 
     def story(self, barcode: str) -> tuple[list[listing.Place], list[Event]]:
         """Where a book's token is, and what has happened to it."""
-        return listing.places(list(self.paths.values()), barcode), self.ledger.read(barcode)
+        places = listing.places(list(self.paths.values()), barcode)
+        dropped = board.path_of(self.root / board.DROPPED, barcode, board.WAITING)
+        if os.path.lexists(dropped):
+            places.append(listing.Place(self.root / board.DROPPED, board.DROPPED, dropped))
+        return places, self.ledger.read(barcode)
 
     def _rows(self, bucket: Path, state: str) -> Iterator[Row]:
         if state == board.WORKING:
@@ -160,8 +165,7 @@ class View:
             events = self.ledger.read(barcode)
         except OSError as error:
             events = [{"event": "failed", "reason": f"Its ledger cannot be read: {error}."}]
-        why = last(events, "failed", "deferred", "held", "halted", "redo") if state != board.WORKING else None
-        why = why if why and (state != board.WAITING or why["event"] in ("redo", "halted")) else None
+        reason, cure = audit.reason(events, state)
         tries = attempts(events, stage)
         yield Row(
             bucket.name,
@@ -169,8 +173,8 @@ class View:
             barcode,
             datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             tries,
-            str((why or {}).get("reason", "")),
-            str((why or {}).get("cure", "")),
+            reason,
+            cure,
             worker,
         )
 
@@ -178,11 +182,13 @@ class View:
         row = self.settings.row(name)
         live = self.live(name)
         halted = next((w.facts for w in live if w.facts.get("halted")), {})
+        pause = audit.paused(self.root, name)
         return {
             "name": name,
             "input": row.input_pipe.name,
             "output": row.output_pipe.name,
-            "paused": (self.root / "paused" / name).exists(),
+            "paused": pause is not None,
+            "pause": pause,
             "halted": halted.get("halted"),
             "cure": halted.get("cure"),
             "limited": next((w.facts["limited"] for w in live if w.facts.get("limited")), None),

@@ -1,0 +1,114 @@
+"""What people do by hand: who they are, the lines they leave, their pauses; and why a token is where it is.
+
+A line a command goes to `logs/operators.jsonl`, a line a book to its ledger; both say by whom, and why if told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common import board, durable
+from common.ledger import Event, last, now
+
+_MAX_PAUSE = 64 * 1024
+# The events that may be why a token lies in a state. What ends a reason stands there too, and gives none.
+_WHY = {
+    board.WAITING: ("redo", "halted", "done", "deferred", "failed", "retried", "released"),
+    board.DEFERRED: ("failed", "deferred", "halted", "redo"),
+    board.FAILED: ("failed", "deferred", "halted", "redo"),
+    board.HELD: ("held", "failed"),
+    board.DROPPED: ("dropped",),
+}
+_PAST = {"held": "Held", "dropped": "Dropped"}
+
+
+def who() -> str:
+    """The person at the keyboard, as user@host."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # A container's user need not have a name.
+        user = str(os.getuid())
+    if os.getuid() == 0:
+        user = os.environ.get("SUDO_USER") or user
+    return f"{user}@{socket.gethostname()}"
+
+
+def record(root: Path, command: str, **members: object) -> None:
+    """Add a line to the operators' log, durable when this returns. Each line is one appending write."""
+    members = {key: value for key, value in members.items() if value not in (None, "")}
+    line = json.dumps({"time": now(), "command": command, **members}, ensure_ascii=False, default=str)
+    durable.make_dirs(root / "logs")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(root / "logs" / "operators.jsonl", flags, 0o644)
+    try:
+        durable.write_all(fd, line.encode("utf-8", "replace") + b"\n")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def reason(events: Sequence[Event], state: str) -> tuple[str, str]:
+    """Why a token lies in this state, and what a person can do: as `ls` shows it and `--reason` looks for it."""
+    why = last(events, *_WHY.get(state, ())) or {}
+    kind = why.get("event")
+    if state == board.WAITING and kind not in ("redo", "halted"):
+        return "", ""
+    if kind not in _PAST:
+        return str(why.get("reason", "")), str(why.get("cure", ""))
+    by = f" by {why['by']}" if why.get("by") else ""
+    told = f": {why['why']}" if why.get("why") else "."
+    return f"{_PAST[kind]}{by}{told}", "`grin-pipeline release` lets it go on."
+
+
+# --- pauses ---------------------------------------------------------------------------------------------------------
+
+
+def pause(root: Path, stage: str, by: str, why: str) -> bool:
+    """Pause a stage, durably; False when it was paused already, which stays as it is."""
+    if paused(root, stage) is not None:
+        return False
+    durable.make_dirs(root / "paused")
+    facts = {"since": now(), "by": by} | ({"why": why} if why else {})
+    durable.write_file(
+        root / "paused" / stage, json.dumps(facts, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    )
+    return True
+
+
+def resume(root: Path, stage: str) -> bool:
+    """End a stage's pause; False when it was not paused."""
+    try:
+        (root / "paused" / stage).unlink()
+    except FileNotFoundError:
+        return False
+    durable.fsync_dir(root / "paused")
+    return True
+
+
+def paused(root: Path, stage: str) -> Mapping[str, Any] | None:
+    """Since when, by whom and why a stage is paused; empty when its file was made by hand, None when it is not."""
+    path = root / "paused" / stage
+    if not path.exists():
+        return None
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            facts = json.loads(file.read(_MAX_PAUSE))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def pause_sentence(stage: str, facts: Mapping[str, Any]) -> str:
+    """What a person should know of a pause."""
+    since = f" since {str(facts['since'])[:19]}Z" if facts.get("since") else ""
+    by = f" by {facts['by']}" if facts.get("by") else ""
+    why = f": {str(facts['why']).rstrip('.')}" if facts.get("why") else ""
+    return f"{stage} is paused{since}{by}{why}. `grin-pipeline resume {stage}` lets it go on."
