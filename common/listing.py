@@ -10,12 +10,16 @@ import os
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from common.board import DEFERRED, FAILED, HELD, WAITING, WORKING, Claim, path_of
-from common.token import SUFFIX, barcode_of, is_barcode
+from common.board import DEFERRED, FAILED, HELD, STATES, WAITING, WORKING, Claim, path_of
+from common.token import BARCODE, SUFFIX, barcode_of
 
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_WAITING = re.compile(rf"{BARCODE}{re.escape(SUFFIX)}")
+_CLAIM = re.compile(rf"{BARCODE}~[^/]+\.[1-9][0-9]{{0,17}}{re.escape(SUFFIX)}")
+# One match a name, and nothing asked of the disk: a bucket may hold a million.
+_TOKEN = {state: (_CLAIM if state == WORKING else _WAITING).fullmatch for state in STATES}
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,17 @@ class Place:
     worker: str | None = None
 
 
+def folder_of(bucket: Path, state: str) -> Path:
+    """The folder that holds the tokens of one state."""
+    return bucket if state == WAITING else bucket / state
+
+
 def barcodes(bucket: Path, state: str = WAITING) -> Iterator[str]:
     """The books in one state of a bucket, streamed, in no order; what is no token's name is passed over."""
     if state == WORKING:
         yield from (held.barcode for held in claims(bucket))
         return
-    for name in _names(bucket if state == WAITING else bucket / state):
+    for name in _names(folder_of(bucket, state)):
         barcode = barcode_of(name)
         if barcode is not None:
             yield barcode
@@ -50,10 +59,10 @@ def claims(bucket: Path, barcode: str = "") -> Iterator[Claim]:
 
 def parse_claim(bucket: Path, name: str) -> Claim | None:
     """The claim that a file name in working/ stands for, or None."""
-    barcode, tilde, rest = name.removesuffix(SUFFIX).partition("~")
-    worker, _, number = rest.rpartition(".")
-    if not (tilde and name.endswith(SUFFIX) and is_barcode(barcode) and worker and _NUMBER.fullmatch(number)):
+    if not _CLAIM.fullmatch(name):
         return None
+    barcode, _, rest = name.removesuffix(SUFFIX).partition("~")
+    worker, _, number = rest.rpartition(".")
     try:
         inode = os.lstat(bucket / WORKING / name).st_ino
     except OSError:
@@ -63,14 +72,26 @@ def parse_claim(bucket: Path, name: str) -> Claim | None:
 
 def count(bucket: Path, state: str, limit: int | None = None) -> int:
     """How many tokens are in one state, counting no further than `limit`."""
-    total = 0
-    names = _names(bucket if state == WAITING else bucket / state)
-    for name in names:
-        total += parse_claim(bucket, name) is not None if state == WORKING else barcode_of(name) is not None
-        if limit is not None and total >= limit:
-            names.close()
-            break
-    return total
+    is_token = _TOKEN[state]
+    return sum(1 for _ in islice(filter(is_token, _names(folder_of(bucket, state))), limit))
+
+
+def tally(bucket: Path, state: str) -> tuple[int, int]:
+    """How many tokens are in one state, and how many files that are none."""
+    is_token, tokens, others = _TOKEN[state], 0, 0
+    for name in _names(folder_of(bucket, state)):
+        if is_token(name):
+            tokens += 1
+        elif _is_stranger(name):
+            others += 1
+    return tokens, others
+
+
+def strangers(bucket: Path, state: str) -> Iterator[Path]:
+    """What lies among the tokens and is none; hidden files and the bucket's own folders are passed over."""
+    folder = folder_of(bucket, state)
+    is_token = _TOKEN[state]
+    return (folder / name for name in _names(folder) if not is_token(name) and _is_stranger(name))
 
 
 def in_line(bucket: Path, limit: int) -> int:
@@ -103,3 +124,7 @@ def _names(folder: Path) -> Generator[str, None, None]:
     with entries:
         for entry in entries:
             yield entry.name
+
+
+def _is_stranger(name: str) -> bool:
+    return name not in STATES and not name.startswith(".")

@@ -18,7 +18,8 @@ SUFFIX = ".json"
 VERSION = 1
 MAX_BYTES = 64 * 1024
 # No "~" in a barcode: claim names put it between the barcode and the worker.
-_BARCODE = re.compile(r"[A-Za-z0-9_$-][A-Za-z0-9._$-]{0,63}")
+BARCODE = r"[A-Za-z0-9_$-][A-Za-z0-9._$-]{0,63}"
+_BARCODE = re.compile(BARCODE)
 
 
 class TokenError(ValueError):

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from common import board
 from services.orchestrator import render
 from services.orchestrator.view import View
 
@@ -53,7 +54,7 @@ class Progress:
         if self._live:
             self._live.stop()
         self._print(render.status(view.status()))
-        failed = [row for row in view.rows() if row.state == "failed"]
+        failed = [row for row in view.rows(states=[board.FAILED]) if row.state == board.FAILED]
         if failed:
             self._print(f"{len(failed)} failed:")
         for line in render.failures(failed):

@@ -15,6 +15,7 @@ from common.config import Settings
 from common.errors import ConfigError, StageError
 from common.health import Check, HealthServer
 from common.heartbeat import Heartbeat, worker_name
+from services.orchestrator.census import Pace
 from services.orchestrator.collector import registry
 from services.orchestrator.intake import Intake
 from services.orchestrator.progress import Progress
@@ -28,6 +29,7 @@ _TURN = 0.2
 # twentieth of the time.
 _COUNT_EVERY, _COUNT_SHARE = 0.5, 20
 _RESEED_EVERY = 60.0
+_PACE_EVERY = 30.0
 # Beyond the workers' own grace, before they are killed.
 _PATIENCE_AT_END = 5.0
 
@@ -72,6 +74,7 @@ class Up:
         self._idle_counts = 0
         self._count_at = 0.0
         self._trouble = ""
+        self._pace, self._paced = Pace(), 0.0
         self._standstill = Standstill(orders.patience)
         self._intake = Intake(settings, orders.wish, progress.say)
         self._seeded = time.monotonic()
@@ -151,12 +154,20 @@ class Up:
         self.heartbeat.beat()
         facts = self.view.status()
         self._trouble = ""
+        self._tell_pace(facts)
         self.progress.show(facts)
         if self.orders.until_drained:
             return self._verdict(facts)
         if self._intake.done and not self.orders.wish.explicit and time.monotonic() - self._seeded > _RESEED_EVERY:
             self._reseed()
         return None
+
+    def _tell_pace(self, facts: dict[str, Any]) -> None:
+        """With very many books done nobody can tell throughput from the board alone; `status` reads it here."""
+        self._pace.note(facts["done"])
+        if time.monotonic() - self._paced > _PACE_EVERY:
+            self._paced = time.monotonic()
+            self.heartbeat.announce(books_per_hour=self._pace.per_hour())
 
     def _reseed(self) -> None:
         self._seeded = time.monotonic()

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from common import audit, board, listing
+from common import audit, board, durable, listing
 from common.config import Settings
 from common.heartbeat import Seen, seen
 from common.ledger import Event, Ledger, attempts
+from services.orchestrator.census import WINDOW, Depth, Oldest, mtime_of
 
-# Throughput is what arrived in the last bucket within this many seconds.
-WINDOW = 900.0
-# Ages are read token by token; with more tokens than this in one state they are left unknown rather than slow.
+# With more books done than this, throughput is what the running orchestrator has counted.
 _MANY = 50_000
+_STRANGER = "It is no token, by its name: nobody takes it."
+_STRANGER_CURE = "Move it out of the board. A token is called BARCODE.json."
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,19 @@ class View:
         self.ledger = Ledger(self.root / "ledger")
         self.paths = {path.name: path for path in settings.bucket_paths()}
         inputs = {row.input_pipe for row in settings.filters}
+        self._depth = Depth()
+        self._oldest = {path: Oldest(path) for path in self.paths.values()}
         self.last = [path for path in self.paths.values() if path not in inputs]
 
     def counts(self) -> list[dict[str, Any]]:
-        """A dict a bucket, in the order of the line: `name` and the number of tokens in each state."""
-        return [
-            {"name": name} | {state: listing.count(path, state) for state in board.STATES}
-            for name, path in self.paths.items()
-        ]
+        """A dict a bucket, in the order of the line: `name`, tokens in each state, and `strangers` that are none."""
+        now = self._now()
+        found = []
+        for name, path in self.paths.items():
+            figures = {state: self._depth.count(path, state, now) for state in board.STATES}
+            tokens = {state: figure[0] for state, figure in figures.items()}
+            found.append({"name": name, **tokens, "strangers": sum(figure[1] for figure in figures.values())})
+        return found
 
     def status(self) -> dict[str, Any]:
         """Everything that `status --json` shows."""
@@ -95,11 +100,12 @@ class View:
         return int(bucket["waiting"] + bucket["working"] + bucket["deferred"])
 
     def oldest(self, bucket: Path) -> float | None:
-        """Seconds that the longest waiting token of a bucket has been there; None when there is none, or too many."""
-        if bucket in self.last or listing.count(bucket, board.WAITING, _MANY) >= _MANY:
-            return None
-        times = [t for b in listing.barcodes(bucket) if (t := _mtime(board.path_of(bucket, b, board.WAITING)))]
-        return max(0.0, round(self._now() - min(times), 1)) if times else None
+        """Seconds that the longest waiting token of a bucket has been there; None when none waits for a stage.
+
+        In a bucket of very many it may, at a first look, be only the oldest of some of them.
+        """
+        since = None if bucket in self.last else self._oldest[bucket].since()
+        return None if since is None else max(0.0, round(self._now() - since, 1))
 
     def per_hour(self) -> float | None:
         """Books an hour over the last quarter of an hour; None without data."""
@@ -107,12 +113,16 @@ class View:
         now = self._now()
         for bucket in self.last:
             if listing.count(bucket, board.WAITING, _MANY) >= _MANY:
-                return None
-            times = (_mtime(board.path_of(bucket, b, board.WAITING)) for b in listing.barcodes(bucket))
+                return self._counted_per_hour()
+            times = (mtime_of(board.path_of(bucket, b, board.WAITING)) for b in listing.barcodes(bucket))
             arrived += [t for t in times if t and now - t < WINDOW]
         if len(arrived) < 2 or now - min(arrived) < 1:
             return None
         return round(len(arrived) / (now - min(arrived)) * 3600, 1)
+
+    def _counted_per_hour(self) -> float | None:
+        rates = (worker.facts.get("books_per_hour") for worker in self.live("orchestrator"))
+        return next((float(rate) for rate in rates if isinstance(rate, int | float)), None)
 
     def workers(self) -> list[Seen]:
         """All workers that have a heartbeat file."""
@@ -122,8 +132,7 @@ class View:
     def _now(self) -> float:
         """The file server's time, which all mtimes are: a nameless file tells it."""
         try:
-            with tempfile.TemporaryFile(dir=self.root / "workers") as probe:
-                return os.fstat(probe.fileno()).st_mtime
+            return durable.server_time(self.root / "workers")
         except OSError:
             return time.time()
 
@@ -132,12 +141,13 @@ class View:
         limit = self.settings.global_.reap_after
         return [w for w in self.workers() if w.facts.get("stage") == stage and w.age <= limit]
 
-    def rows(self, bucket: str | None = None) -> Iterator[Row]:
+    def rows(self, bucket: str | None = None, states: Sequence[str] = board.STATES) -> Iterator[Row]:
         """A row a token. Without a bucket's name, of all buckets but the last: what is done is not in the way."""
         for name, path in self.paths.items():
             if name == bucket or (bucket is None and path not in self.last):
-                for state in board.STATES:
+                for state in states:
                     yield from self._rows(path, state)
+                    yield from (self._stranger(name, stranger) for stranger in listing.strangers(path, state))
 
     def story(self, barcode: str) -> tuple[list[listing.Place], list[Event]]:
         """Where a book's token is, and what has happened to it."""
@@ -157,7 +167,7 @@ class View:
             yield from self._row(bucket, state, barcode, board.path_of(bucket, barcode, state), None)
 
     def _row(self, bucket: Path, state: str, barcode: str, path: Path, worker: str | None) -> Iterator[Row]:
-        since = _mtime(path)
+        since = mtime_of(path)
         if since is None:
             return
         stage = next((row.name for row in self.settings.filters if row.input_pipe == bucket), "")
@@ -171,12 +181,17 @@ class View:
             bucket.name,
             state,
             barcode,
-            datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            _time(since),
             tries,
             reason,
             cure,
             worker,
         )
+
+    @staticmethod
+    def _stranger(bucket: str, path: Path) -> Row:
+        since = _time(mtime_of(path) or 0.0)
+        return Row(bucket, "stranger", path.name, since, 0, _STRANGER, _STRANGER_CURE, None)
 
     def _stage(self, name: str) -> dict[str, Any]:
         row = self.settings.row(name)
@@ -202,8 +217,5 @@ def _worker(worker: Seen) -> dict[str, Any]:
     return {"worker": worker.worker, "heartbeat_age": round(worker.age, 1), **facts}
 
 
-def _mtime(path: Path) -> float | None:
-    try:
-        return os.lstat(path).st_mtime
-    except FileNotFoundError:
-        return None
+def _time(since: float) -> str:
+    return datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
