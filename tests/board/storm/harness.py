@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from unittest import mock
 
 import yaml
 
@@ -32,10 +33,11 @@ from tests.board import weak
 _DIE_WITH_PARENT = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # What can be taken away from the board, by the name that the command line has for it.
-WITHOUT: dict[str, Callable[[], AbstractContextManager[None]]] = {
+WITHOUT: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "": nullcontext,
     "token_rewritten": weak.token_rewritten,
     "no_fence": weak.no_fence,
+    "heartbeat": lambda: mock.patch.object(Worker, "_beat", lambda _worker: None),
 }
 
 
