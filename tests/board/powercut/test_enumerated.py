@@ -45,7 +45,7 @@ def _params() -> Iterator[object]:
         yield pytest.param(scene, id=str(scene), marks=half if scene.name.startswith("drop") else ())
 
 
-@pytest.mark.parametrize("scene", _params())
+@pytest.mark.parametrize("scene", list(_params()))
 def test_every_state_is_safe(scene: Scene, memory: Path, all_surveys: list[Survey]) -> None:
     """Whenever the power goes, the book is in one place, as far as was promised, and comes whole to its end."""
     result = survey(scene, memory / "board")
