@@ -146,14 +146,16 @@ class Attempt:
         # The scratch folder comes first: making it takes away that of a worker which lost this claim and wakes up late.
         with _halting():
             scratch = workfiles.open_scratch(self.book.folder, self.held.id, self._is_live)
+            published = target.is_dir()
         self._own()
-        if target.is_dir():
+        if published:
             return self._adopt(events)
         facts = _facts(self.desk.stage.process(self.book, scratch))
         self._own()
-        leaves = scratch.is_dir() and not workfiles.is_empty(scratch)
-        if leaves:
-            self._complete(scratch)
+        with _halting():
+            leaves = scratch.is_dir() and not workfiles.is_empty(scratch)
+            if leaves:
+                self._complete(scratch)
         self._record_done(facts)
         if leaves:
             with _halting():
@@ -167,10 +169,11 @@ class Attempt:
 
     def _complete(self, scratch: Path) -> None:
         stage = self.desk.stage
-        with _halting():
-            if not stage.replaces_input and self.book.newest:
-                workfiles.carry_over(self.book.input, scratch)
-            workfiles.sync(scratch, contents=not stage.syncs_itself)
+        if not stage.syncs_itself:
+            workfiles.sync_files(scratch)
+        if not stage.replaces_input and self.book.newest:
+            workfiles.carry_over(self.book.input, scratch)
+        durable.fsync_tree(scratch)
 
     def _adopt(self, events: list[Event]) -> Facts:
         """An earlier attempt published and died before it moved the token: its work stands."""

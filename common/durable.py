@@ -10,7 +10,7 @@ import errno
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,8 +38,17 @@ def fsync_dir(path: Path) -> None:
 
 def fsync_tree(folder: Path) -> None:
     """Push the names of a folder and of all folders in it to the disk; the files' content is their writer's matter."""
-    for root, _, _ in os.walk(folder, topdown=False):
+    for root, _, _ in walk(folder, topdown=False):
         fsync_dir(Path(root))
+
+
+def walk(folder: Path, *, topdown: bool = True) -> Iterator[tuple[str, list[str], list[str]]]:
+    """os.walk, but a folder that cannot be read is an error, and not an empty one."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    return os.walk(folder, topdown=topdown, onerror=refuse)
 
 
 def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:

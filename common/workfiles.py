@@ -58,21 +58,19 @@ def drop_scratch(folder: Path, claim_id: str) -> None:
 
 def carry_over(source: Path, scratch: Path) -> None:
     """Hard-link into `scratch` what it lacks of `source`, so that a stage that adds one file passes on all others."""
-    for path in _files(source):
+    for path in files(source):
         target = scratch / path.relative_to(source)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(path, target)
 
 
-def sync(scratch: Path, *, contents: bool) -> None:
-    """Make the names in a scratch folder durable, and with `contents` the files' bytes too."""
-    if contents:
-        for path in _files(scratch):
-            if not stat.S_ISREG(path.lstat().st_mode):
-                raise Reject(f"The stage left {path.relative_to(scratch)}, which is neither a file nor a folder.")
-            durable.fsync_path(path)
-    durable.fsync_tree(scratch)
+def sync_files(scratch: Path) -> None:
+    """Make what a stage has left durable, names apart; before anything is carried over, which is durable already."""
+    for path in files(scratch):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise Reject(f"The stage left {path.relative_to(scratch)}, which is neither a file nor a folder.")
+        durable.fsync_path(path)
 
 
 def publish(scratch: Path, target: Path) -> None:
@@ -104,9 +102,11 @@ def remove_book(folder: Path) -> None:
     """Remove all of a book's files: first the folder's name, at once, then what was in it."""
     gone = folder.with_name(f"{_GONE}{folder.name}-{secrets.token_hex(6)}")
     try:
-        folder.rename(gone)
+        durable.replace(folder, gone)
     except FileNotFoundError:
         return
+    # Before anything in it goes: a power cut must not bring back the name of half a book.
+    durable.fsync_dir(folder.parent)
     _rmtree(gone)
 
 
@@ -163,8 +163,9 @@ def _hide(path: Path, scratches: Path) -> Path | None:
     return None
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder):
+def files(folder: Path) -> Iterator[Path]:
+    """All files in a folder and the folders in it; one that cannot be read is an error, not an empty one."""
+    for root, _, names in durable.walk(folder):
         yield from (Path(root, name) for name in names)
 
 

@@ -125,7 +125,7 @@ def _files(book: Book) -> list[Artifact]:
     if "package" in facts:
         made = (facts["package"], *facts.get("sidecars", ()))
         return [Artifact(file["name"], file["size"], file["sha256"]) for file in made]
-    found = [path for path in sorted(book.input.rglob("*")) if path.is_file() and not path.is_symlink()]
+    found = [path for path in sorted(workfiles.files(book.input)) if path.is_file() and not path.is_symlink()]
     if not found:
         raise Redo(f"There is nothing in {book.input} to upload, so the book is made again.")
     return [describe(path, path.relative_to(book.input).as_posix()) for path in found]
