@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -72,13 +71,9 @@ def race(bucket: Path, folder: Path, around: Around = nullcontext) -> list[str]:
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is one: making 100,000 files on a busy disk takes minutes, and says nothing."""
-    shared = Path("/dev/shm")
-    if not os.access(shared, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=shared) as folder:
-        yield Path(folder)
+    """A folder in memory, if possible."""
+    with harness.in_memory(tmp_path) as folder:
+        yield folder
 
 
 @pytest.mark.slow
