@@ -30,13 +30,13 @@ class Client:
         if lies.listing_age and time.monotonic() < until:
             return names
         names = read()
-        self._listings[folder] = (time.monotonic() + self.dice.uniform(0, lies.listing_age), names)
+        self._listings[folder] = (time.monotonic() + self.dice.uniform(0.5, 1) * lies.listing_age, names)
         self._missing.pop(folder, None)
         return names
 
     def attributes(self, path: str, lies: Lies, read: Callable[[], Attributes]) -> Attributes:
         """A file's attributes, from the server or from memory."""
-        if not (lies.negative_age or lies.attribute_age):
+        if not (lies.negative_age or lies.attribute_age or lies.shared_create):
             return read()
         now = time.monotonic()
         until, known = self._known.get(path, (0.0, {}))
@@ -61,3 +61,8 @@ class Client:
             folder, name = os.path.split(path)
             self._missing.get(folder, {}).pop(name, None)
             self._known.pop(path, None)
+
+    def hide(self, path: str) -> None:
+        """Believe for an hour that this name is missing."""
+        folder, name = os.path.split(path)
+        self._missing.setdefault(folder, {})[name] = time.monotonic() + 3600

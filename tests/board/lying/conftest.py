@@ -1,27 +1,21 @@
-"""Lying mounts in a folder of memory, where there is one: what is tested is what a mount says, not a disk."""
+"""Lying mounts for the tests: one, or two that are two clients of one file server."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.board.lying.mount import Mount, require_fuse
+from tests.board.lying.mount import Mount, new_place
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A new folder for mounts and what lies below them."""
-    require_fuse()
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="lying-", dir=memory if os.access(memory, os.W_OK) else None))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with new_place() as folder:
+        yield folder
 
 
 @pytest.fixture

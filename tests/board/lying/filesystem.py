@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mfusepy import FuseOSError, Operations
+from mfusepy import FuseOSError, Operations, fuse_get_context
 
 from tests.board.lying.client import Attributes, Client, Entry
 from tests.board.lying.lies import Control, Lies
@@ -34,11 +34,17 @@ class Lying(Operations):
         self.below = str(below)
         self.control = control
         self.dice = random.Random(seed)
-        self.client = Client(self.dice)
+        self._clients: dict[int, Client] = {}
         self._log = log.open("a", buffering=1)
         self._later: list[tuple[float, str]] = []
 
     # --- the pieces ---
+
+    @property
+    def client(self) -> Client:
+        """The memory of whoever asks."""
+        who = fuse_get_context()[2] if self.control.lies.strangers else 0
+        return self._clients.setdefault(who, Client(self.dice))
 
     def _lies(self) -> Lies:
         while self._later and self._later[0][0] <= time.monotonic():
@@ -79,6 +85,8 @@ class Lying(Operations):
     def getattr(self, path: str, fh: int | None = None) -> Attributes:
         """The file's own inode number, and times by the server's clock."""
         lies = self._lies()
+        if fh is not None:
+            return _attributes(os.fstat(fh))
         below = self._at(path, lies)
         return self.client.attributes(path, lies, lambda: _attributes(os.lstat(below)))
 
@@ -179,6 +187,8 @@ class Lying(Operations):
         fd = os.open(below, flags, mode)
         if lies.clock:
             self._set_times(below, None, lies)
+        if lies.shared_create:
+            self.client.hide(path)
         return fd
 
     def open(self, path: str, flags: int) -> int:

@@ -16,11 +16,13 @@ class Lies:
     errors: tuple[str, ...] = ("ENOENT", "EIO")
     """What a rename that happened may report."""
     listing_age: float = 0.0
-    """A listing may be as old as this."""
+    """A listing may be as old as this; each becomes at least half as old."""
     negative_age: float = 0.0
     """A name that was looked for in vain stays missing for so long, or until its folder has been listed anew."""
     attribute_age: float = 0.0
     """What was learnt of a file is believed for so long, even when another client has changed or moved it."""
+    strangers: bool = False
+    """Each process is a client of its own, with a memory of its own, as if on another machine."""
     silly: float = 0.0
     """The share of removals and renames that leave a `.nfs…` name behind for a second."""
     copies: bool = False
@@ -29,7 +31,7 @@ class Lies:
     """That moment."""
     no_links: bool = False
     shared_create: bool = False
-    """An exclusive create of a name that exists succeeds."""
+    """A new name is not seen at first, and an exclusive create of a name that exists succeeds."""
     no_fsync: bool = False
     slow_fsync: float = 0.0
     frozen_times: bool = False

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +43,18 @@ def _lack() -> str:
     except OSError as error:
         return f"/dev/fuse cannot be opened ({error.strerror})"
     return ""
+
+
+@contextmanager
+def new_place() -> Iterator[Path]:
+    """A new folder for mounts and what lies below them: in memory, where there is one, for no disk is tested here."""
+    require_fuse()
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="lying-", dir=memory if os.access(memory, os.W_OK) else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Mount:

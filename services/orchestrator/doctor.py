@@ -1,0 +1,130 @@
+"""`doctor`: tries out whether the board's promises hold on the file system it is on, and whether the stages can start.
+
+Safe while everything runs: it works in a folder of its own, and puts nothing into the buckets but a file whose name no
+token can have. It leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.text import Text
+
+from common import run as stage_run
+from common.config import Settings
+from common.errors import ConfigError
+from services.orchestrator import probes
+from services.orchestrator.findings import MUST, OK, WARNING, Finding
+from services.orchestrator.mounts import judge, mount_of
+from services.orchestrator.probe_site import Site, opened
+from services.orchestrator.render import plain
+
+# How many tokens two processes race for.
+CLAIMS = 10_000
+_SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), MUST: ("✗", "red")}
+_AGAIN = "Mend that, then let the doctor look again."
+_REFUSED = "See that the disk is whole, has space and may be written to; a network one may be mounted in another way."
+_Probe = Callable[[Site], Iterator[Finding]]
+
+
+def run(settings: Settings, console: Console, as_json: bool) -> int:
+    """Examine everything and say it; 0 when all that must hold does, else 3."""
+    findings = []
+    with _ended_by_sigterm(), closing(examine(settings, CLAIMS)) as found:
+        for finding in found:
+            findings.append(finding)
+            if not as_json:
+                _show(finding, console)
+    fine = all(finding.level != MUST for finding in findings)
+    if as_json:
+        facts = {"findings": [finding.as_dict() for finding in findings], "ok": fine}
+        console.print(Text(json.dumps(facts, ensure_ascii=False)), soft_wrap=True)
+    return 0 if fine else 3
+
+
+def examine(settings: Settings, claims: int) -> Generator[Finding, None, None]:
+    """All findings, one after the other as they are made."""
+    yield from _file_systems(settings)
+    yield from _probed(settings, claims)
+    yield from _stages(settings)
+
+
+def _file_systems(settings: Settings) -> Iterator[Finding]:
+    common = settings.global_
+    board, books = mount_of(common.pipeline_dir), mount_of(common.processing_bucket)
+    yield judge("pipeline_dir", board)
+    if books.id != board.id:
+        yield judge("processing_bucket", books)
+
+
+def _probed(settings: Settings, claims: int) -> Iterator[Finding]:
+    looks: dict[str, _Probe] = {
+        "one mount": probes.one_mount,
+        "space": probes.space,
+        "rights": probes.rights,
+        "renames": probes.renames,
+        "hard links": probes.links,
+        "letter case": probes.names,
+        "times": probes.times,
+        "fsync": probes.syncs,
+        "new names": probes.sight,
+        "claims": lambda place: probes.claims(place, claims),
+    }
+    try:
+        with opened(settings) as place:
+            for name, look in looks.items():
+                yield from _guarded(name, look, place)
+    except OSError as error:
+        yield Finding("probes", MUST, f"Nothing can be tried out: {error}.", _REFUSED)
+
+
+def _guarded(name: str, look: _Probe, place: Site) -> Iterator[Finding]:
+    """A probe's findings; one that fails is a finding itself."""
+    found: list[Finding] = []
+    try:
+        found.extend(look(place))
+    except OSError as error:
+        found.append(Finding(name, MUST, f"It was refused: {error}.", _REFUSED))
+    # "All is well" only where nothing else was to be said under that name.
+    bad = {finding.name for finding in found if finding.level != OK}
+    yield from (finding for finding in found if finding.level != OK or finding.name not in bad)
+
+
+def _stages(settings: Settings) -> Iterator[Finding]:
+    for row in settings.filters:
+        try:
+            problems = stage_run.problems_of(stage_run.make_stage(settings, row))
+        except ConfigError as error:
+            problems = error.problems
+        for problem in problems:
+            sentence = problem.removeprefix(f"Stage {row.name}: ")
+            yield Finding(f"stage {row.name}", MUST, sentence, _AGAIN)
+        if not problems:
+            yield Finding(f"stage {row.name}", OK, "It can start.")
+
+
+def _show(finding: Finding, console: Console) -> None:
+    sign, style = _SIGNS[finding.level]
+    line = plain(f"{sign} {finding.name:<20} {finding.sentence}")
+    console.print(Text(line, style="" if finding.level == OK else style), soft_wrap=True)
+    if finding.cure:
+        console.print(Text(plain(f"    {finding.cure}")), soft_wrap=True)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end this command as Ctrl-C does: with everything removed."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,99 @@
+"""Where `doctor` probes: a folder of its own on the board, or beside where the board will be, always removed again."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import board, durable
+from common.config import Settings
+
+_PREFIX = ".doctor-"
+# What a doctor that was killed has left is removed when it is so old, in seconds, by the server's clock.
+_LEFTOVER = 3600.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """A board, or the place for one; `folder` is the probes' own, and gives every probe file elsewhere its name."""
+
+    settings: Settings
+    home: Path
+    folder: Path
+
+    @property
+    def root(self) -> Path:
+        """A small board of the probes' own."""
+        return self.folder / "pipeline"
+
+    @property
+    def bucket(self) -> Path:
+        """Its only bucket."""
+        return self.root / "00_probe"
+
+    def probe_in(self, folder: Path) -> Path:
+        """A probe file in one of the board's own folders: a name that no token can have."""
+        return folder / _probe_name(self.folder)
+
+    def make(self, name: str) -> Path:
+        """A folder for one probe."""
+        made = self.folder / name
+        made.mkdir()
+        return made
+
+
+def token_folders(settings: Settings) -> list[Path]:
+    """Every folder of the board that a token can be renamed to, as far as it is there."""
+    states = [bucket / state for bucket in settings.bucket_paths() for state in ("", *board.STATES[1:])]
+    return [folder for folder in (settings.global_.pipeline_dir / "seeding", *states) if folder.is_dir()]
+
+
+def other_folders(settings: Settings) -> list[Path]:
+    """The other folders that the stages write to, or the nearest that exist above them."""
+    common = settings.global_
+    kept = [common.pipeline_dir / name for name in ("ledger", "workers", "paused", "logs")]
+    wanted = [*(folder for folder in kept if folder.is_dir()), common.processing_bucket, common.temp_dir]
+    return list(dict.fromkeys(durable.existing_ancestor(folder) for folder in wanted))
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Site]:
+    """A site, swept of what earlier doctors left; nothing of this one stays."""
+    home = durable.existing_ancestor(settings.global_.pipeline_dir)
+    site = Site(settings, home, home / f"{_PREFIX}{secrets.token_hex(8)}")
+    site.folder.mkdir()
+    try:
+        _sweep(site)
+        board.prepare(site.root, [site.bucket])
+        yield site
+    finally:
+        _remove(settings, site.folder)
+
+
+def _probe_name(folder: Path) -> str:
+    return f"{folder.name}.probe"
+
+
+def _sweep(site: Site) -> None:
+    now = durable.server_time(site.folder)
+    for old in site.home.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if old != site.folder and old.is_dir() and now - old.lstat().st_mtime > _LEFTOVER:
+                _remove(site.settings, old)
+
+
+def _remove(settings: Settings, folder: Path) -> None:
+    """The probe files first: their names are known by the folder's, which therefore goes last."""
+    for place in (*token_folders(settings), *other_folders(settings)):
+        with suppress(OSError):
+            (place / _probe_name(folder)).unlink()
+    # A network file system may keep a removed file's name for as long as it is open somewhere.
+    for _ in range(3):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return
