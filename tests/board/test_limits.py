@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -80,10 +80,10 @@ def line(folder: Path, **limits: object) -> Settings:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limits", [{"wip_limit": LIMIT}, {"wip_bytes": 1_000 * LIMIT}], ids=["books", "bytes"])
-def test_limits_hold(tmp_path: Path, limits: dict[str, object]) -> None:
+def test_limits_hold(tmp_path: Path, limits: dict[str, object], figure: Callable[[str], None]) -> None:
     """With 6 workers that race for it, no more than limit + 6 books lie between two stages, and all arrive."""
     most = most_in_line(line(tmp_path, **limits), tmp_path / "go")
-    print(f"at most {most} books in line, for a limit of {LIMIT} and {WORKERS} workers")
+    figure(f"at most {most} books in line, for a limit of {LIMIT} and {WORKERS} workers")
     assert LIMIT <= most <= LIMIT + WORKERS
 
 

@@ -77,14 +77,14 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_claims(memory: Path) -> None:
+def test_a_hundred_thousand_claims(memory: Path, figure: Callable[[str], None]) -> None:
     """100,000 tokens and 16 processes give exactly 100,000 claims, none double, each under one name."""
     tokens, bucket = 100_000, memory / "01_in"
     board.prepare(memory, [bucket])
     put(bucket, tokens)
     began = time.monotonic()
     claimed = race(bucket, memory)
-    print(f"{len(claimed)} claims by {CLAIMANTS} processes, {len(claimed) / (time.monotonic() - began):,.0f} a second")
+    figure(f"{len(claimed)} claims by {CLAIMANTS} processes, {len(claimed) / (time.monotonic() - began):,.0f} a second")
     assert len(claimed) == tokens
     assert len(set(claimed)) == tokens
     assert sorted(listing.barcodes(bucket, board.WORKING)) == sorted(claimed)
@@ -234,7 +234,7 @@ def hold(folder: Path, without: str) -> tuple[Settings, int, int]:
 
 
 @pytest.mark.slow
-def test_the_dead_and_the_slow(tmp_path: Path) -> None:
+def test_the_dead_and_the_slow(tmp_path: Path, figure: Callable[[str], None]) -> None:
     """Under two reapers a killed worker's claim comes back, once, and a job of ten times reap_after is left alone."""
     settings, live, dead = hold(tmp_path, "")
     began = time.monotonic()
@@ -244,7 +244,7 @@ def test_the_dead_and_the_slow(tmp_path: Path) -> None:
     os.waitpid(dead, 0)
     until(lambda: any(listing.barcodes(bucket)), 60)
     took = time.monotonic() - began
-    print(f"back after {took:.2f} s of a limit of 0.6 s")
+    figure(f"back after {took:.2f} s of a limit of 0.6 s")
     assert took > 0.6 - settings.global_.beat_every
     time.sleep(max(0.0, 10 * 0.6 - took))
     assert [held.worker for held in listing.claims(bucket)] == ["w-live"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,7 +74,7 @@ def fail_all(settings: Settings) -> Told:
 
 
 @pytest.mark.slow
-def test_a_crowd_spreads(crowd: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crowd_spreads(crowd: Settings, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]) -> None:
     """1,000 books that fail at once come back evenly, at most three times the mean in a second, none after the cap."""
     monkeypatch.setattr(attempt, "random", random.Random(15))
     told = fail_all(crowd)
@@ -85,7 +85,7 @@ def test_a_crowd_spreads(crowd: Settings, monkeypatch: pytest.MonkeyPatch) -> No
         quarters = Counter(min(3, int(4 * delay / limit(number))) for delay in delays)
         assert min(quarters[quarter] for quarter in range(4)) > 0.2 * BOOKS
         assert told.peak(number) <= 3
-    print(f"the busiest second: {told.busiest():.2f} times the mean; alone {told.peak(1):.2f}, {told.peak(2):.2f}")
+    figure(f"the busiest second: {told.busiest():.2f} times the mean; alone {told.peak(1):.2f}, {told.peak(2):.2f}")
     assert told.busiest() <= 3
     assert sum(1 for _ in listing.barcodes(crowd.bucket_paths()[0], board.FAILED)) == BOOKS
 

@@ -59,13 +59,13 @@ class Figure:
 
     @property
     def drift(self) -> float:
-        """By what part it has grown; the first few of a thing that is counted are as bad as a part."""
+        """By what part it has grown."""
         return (self.late - self.early) / max(self.early, 1)
 
     @property
     def grows(self) -> bool:
-        """Whether that is more than it may."""
-        return self.drift >= DRIFT
+        """Whether that is more than it may; one thing more, of things that are counted, is at work and not a leak."""
+        return self.drift >= DRIFT and self.late - self.early >= 2
 
     def line(self) -> str:
         """The figure for a person."""
