@@ -1,0 +1,163 @@
+"""The bench of the board: it runs, it cleans up after itself, and it can tell kept from lost and once from twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from common import board
+from tests.bench import board_fill, rivals
+from tests.bench.board_fill import Filled, room_for
+from tests.bench.board_forked import together
+from tests.bench.board_kill import fate
+from tests.bench.board_moves import measure
+from tests.helpers import until
+
+BENCH = [sys.executable, "-m", "tests.bench.board"]
+
+
+@pytest.fixture
+def libraries() -> None:
+    """Skip loudly where the libraries are not installed; fail there when REQUIRE_ENGINE is set."""
+    try:
+        rivals.versions()
+    except metadata.PackageNotFoundError as error:
+        reason = f"{error.name} is missing: pip install -r tests/bench/requirements.txt"
+        (pytest.fail if os.environ.get("REQUIRE_ENGINE") else pytest.skip)(reason)
+
+
+def test_the_whole_bench_at_a_tiny_size(tmp_path: Path, libraries: None) -> None:
+    """Every case is measured at every size, the libraries beside it, and nothing of it stays on the disk."""
+    told, home = tmp_path / "told.json", tmp_path / "home"
+    sizes = ["--sizes", "40,80", "--rival-sizes", "40", "--workers", "1,2", "--moves", "20", "--rounds", "1"]
+    more = ["--parts", "ours,rivals", "--json", str(told), "--folder", str(home)]
+    done = subprocess.run([*BENCH, *sizes, *more], capture_output=True, text=True, check=True)
+    found = json.loads(told.read_text())
+    cases = {(row["kind"], row["workers"], row["fsync"]) for row in found["ours"]}
+    assert len(found["ours"]) == 2 * len(cases) == 2 * 12
+    assert set(found["half_drained"]) == {"40", "80"}
+    assert set(found["speeds"]) == {one.name for one in rivals.EVERYONE}
+    assert "durable moves, 1 worker" in done.stdout
+    assert list(home.iterdir()) == []
+
+
+def test_an_interrupted_bench_leaves_nothing(tmp_path: Path, libraries: None) -> None:
+    """Ctrl-C in the midst of it removes the boards as well."""
+    command = [*BENCH, "--sizes", "2000", "--moves", "100000", "--folder", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as bench:
+        until(lambda: list(tmp_path.glob("board-*/2000/pipeline/01_waiting/*.json")), 60)
+        bench.send_signal(signal.SIGINT)
+        assert bench.wait(60) != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_size_without_room_is_left_out_and_told(tmp_path: Path) -> None:
+    """A board that does not fit on the disk is not begun."""
+    assert [bool(why) for _, why in room_for([1, 10**12], tmp_path)] == [False, True]
+
+
+# --- kept or lost ---
+
+
+class NoReaper(rivals.Board):
+    """Our board without what brings a dead worker's claims back."""
+
+    recovery = ""
+
+
+class Eager(rivals.Board):
+    """Our board with a reaper that does not ask whether the worker lives."""
+
+    recovery = "taking every claim back"
+
+    def recover(self) -> None:
+        """Take back what anybody holds."""
+        for name in os.listdir(self.source / "working"):
+            barcode, _, rest = name.removesuffix(".json").partition("~")
+            worker, _, number = rest.rpartition(".")
+            board.put_back(board.Claim(self.source, barcode, worker, int(number), inode=1))
+
+
+def test_a_killed_workers_message_comes_back_on_our_board(tmp_path: Path) -> None:
+    """The claim of a killed worker is delivered once more, exactly once, and that of a living one to nobody else."""
+    ours = fate(rivals.Board, tmp_path)
+    assert (ours.kept, ours.deliveries, ours.others_lost, ours.taken_from_the_living) == (True, 1, 0, "")
+
+
+def test_the_kill_check_sees_a_message_that_stays_lost(tmp_path: Path) -> None:
+    """Without the reaper the check says that the message does not come back."""
+    ours = fate(NoReaper, tmp_path)
+    assert (ours.kept, ours.deliveries, ours.others_lost) == (False, 0, 0)
+
+
+def test_the_kill_check_sees_what_is_taken_from_a_living_worker(tmp_path: Path) -> None:
+    """A recovery that takes from the living is told."""
+    assert fate(Eager, tmp_path).taken_from_the_living == Eager.recovery
+
+
+@pytest.mark.parametrize(("library", "kept"), [(rivals.PersistFile, True), (rivals.Huey, False)])
+def test_the_kill_check_tells_kept_from_lost(
+    library: type[rivals.Contender], kept: bool, tmp_path: Path, libraries: None
+) -> None:
+    """A library that acknowledges keeps the message of a killed worker; one that removes it at once loses it."""
+    assert fate(library, tmp_path).kept is kept
+
+
+# --- once or twice ---
+
+
+def test_a_step_made_twice_is_counted(tmp_path: Path) -> None:
+    """Two workers that both had the same token in hand are seen."""
+
+    def same(_number: int) -> Iterator[str]:
+        yield ""
+        while True:
+            yield "32101000000001"
+
+    timing = together(same, 2, 8)
+    assert (timing.count, timing.doubled, timing.troubles) == (8, 7, ())
+
+
+def test_a_worker_that_raises_is_told(tmp_path: Path) -> None:
+    """An error before the start ends the measurement in place of hanging it."""
+
+    def broken(number: int) -> Iterator[str]:
+        if number:
+            raise OSError("no such disk")
+        yield ""
+        yield "32101000000001"
+
+    timing = together(broken, 2, 8)
+    assert len(timing.troubles) == 1
+    assert "no such disk" in timing.troubles[0]
+
+
+def test_a_measured_board_is_as_it_should_be(tmp_path: Path) -> None:
+    """After claims nothing is held any more; after moves so many tokens lie in the next bucket, with their ledger."""
+    filled = Filled(tmp_path, 40)
+    filled.prepare()
+    filled.fill()
+    measure(filled, "claim", 2, 20, fsync=False)
+    assert len(list(filled.source.glob("*.json"))) == 40
+    measure(filled, "move", 2, 20, fsync=True)
+    moved = [path.stem for path in filled.target.glob("*.json")]
+    assert len(moved) == 20
+    lines = {(filled.pipeline / "ledger" / name[-3:] / f"{name}.jsonl").read_text().count("\n") for name in moved}
+    assert lines == {3}
+
+
+def test_a_fill_in_two_processes_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where many tokens are wanted two processes share the filling, and no book is there twice or missing."""
+    monkeypatch.setattr(board_fill, "_MANY", 10)
+    filled = Filled(tmp_path, 41)
+    filled.prepare()
+    filled.fill()
+    assert sorted(path.stem for path in filled.source.glob("*.json")) == [f"32101{number:09}" for number in range(41)]
