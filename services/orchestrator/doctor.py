@@ -73,6 +73,7 @@ def _probed(settings: Settings, claims: int) -> Iterator[Finding]:
         "times": probes.times,
         "fsync": probes.syncs,
         "new names": probes.sight,
+        "other machines": probes.machines,
         "claims": lambda place: probes.claims(place, claims),
     }
     try:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from common import board, durable
+from common.heartbeat import seen
 from common.ledger import Ledger
 from services.orchestrator.findings import MUST, OK, Finding, finding
 from services.orchestrator.mounts import mount_of
 from services.orchestrator.probe_site import Site, other_folders, token_folders
-from services.orchestrator.rivals import delays, race
+from services.orchestrator.rivals import delays, race, silences
 
 _ELSEWHERE = "Put pipeline_dir on a local disk, NFS 4.1 (EFS, Filestore …) or CephFS."
 _RIGHTS = "Give the user that runs the stages the right to write there: chown, chmod, or fsGroup in Kubernetes."
@@ -22,6 +24,7 @@ _RACE_SECONDS, _SLOW_CLAIMS = 20.0, 50
 _SYNCS, _SLOW_SYNC = 10, 0.1
 # Another process gets so long, in seconds, to see something new; after the second figure it is slow.
 PATIENCE, _SLOW_SIGHT = 10.0, 5.0
+_TIMES_CURE = "Mount it with actimeo=1, or raise reap_after: live workers are otherwise taken for dead."
 _SKEW = 2.0
 # A token, its ledger and its bucket's name stay for each book for good.
 _INODES_LEAST, _INODES_FEW = 1_000, 100_000
@@ -139,8 +142,25 @@ def sight(site: Site) -> Iterator[Finding]:
     yield finding("new names", text, cure, must=worst == float("inf"), warning=worst > _SLOW_SIGHT)
     allowed = common.reap_after - common.beat_every
     text = f"It sees a heartbeat after {_seconds(found.time, patience)}; reap_after is {common.reap_after:g} s."
-    cure = "Mount it with actimeo=1, or raise reap_after: live workers are otherwise taken for dead."
-    yield finding("heartbeats", text, cure, must=found.time >= allowed, warning=found.time > common.reap_after / 3)
+    yield finding(
+        "heartbeats", text, _TIMES_CURE, must=found.time >= allowed, warning=found.time > common.reap_after / 3
+    )
+
+
+def machines(site: Site) -> Iterator[Finding]:
+    """The heartbeats of workers on other machines are seen here, through this machine's memory, soon enough."""
+    common, here = site.settings.global_, socket.gethostname()
+    folder, now = common.pipeline_dir / "workers", durable.server_time(site.folder)
+    living = [one for one in seen(folder, now) if one.age < common.reap_after] if folder.is_dir() else []
+    beats = [folder / f"{one.worker}.json" for one in living if one.facts.get("host") not in {here, None}]
+    if not beats:
+        yield Finding("other machines", OK, "No worker on another machine is at work, so nothing was measured there.")
+        return
+    worst = max(silences(beats, 2 * common.reap_after))
+    text = f"The heartbeats of workers on other machines ({len(beats)}) seem to stand still for at most {worst:.1f} s"
+    text += f"; they are dead after {common.reap_after:g} s."
+    late = worst > common.beat_every + common.reap_after / 3
+    yield finding("other machines", text, _TIMES_CURE, must=worst >= common.reap_after, warning=late)
 
 
 def _seconds(value: float, patience: float) -> str:

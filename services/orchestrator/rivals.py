@@ -113,6 +113,30 @@ def _watch(pipe: Connection, folder: Path, patience: float) -> None:
     pipe.send(seen)
 
 
+def silences(beats: list[Path], seconds: float) -> list[float]:
+    """For how long at most each of these files, which others touch again and again, seems to stand still from here.
+
+    Two changes of each are waited for, but no longer than `seconds`.
+    """
+    began = time.monotonic()
+    known = {path: (_touched(path), began, [0.0]) for path in beats}
+    while (now := time.monotonic()) < began + seconds and any(len(gaps) < 3 for _, _, gaps in known.values()):
+        for path, (before, since, gaps) in known.items():
+            found = _touched(path)
+            if found != before:
+                known[path] = (found, now, [*gaps, now - since])
+        time.sleep(_LOOK)
+    return [max(*gaps, time.monotonic() - since) for _, since, gaps in known.values()]
+
+
+def _touched(path: Path) -> int:
+    """As the reaper sees it."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _start(job: Callable[..., None], *arguments: object) -> tuple[BaseProcess, Connection]:
     ours, theirs = _FORK.Pipe(duplex=False)
     child = _FORK.Process(target=_guarded, args=(job, theirs, *arguments), daemon=True)

@@ -18,6 +18,7 @@ import yaml
 
 from common import board, config
 from common.config import Settings
+from common.heartbeat import Heartbeat
 from services.orchestrator import doctor, probes
 from services.orchestrator.findings import MUST, OK, WARNING, Finding
 from services.orchestrator.probe_site import Site, opened
@@ -75,9 +76,10 @@ def liar(lying: Mount) -> Iterator[Mount]:
     until(lambda: tree(lying.below) == before)
 
 
-def looked(mount: Mount, lies: Lies, name: str) -> list[Finding]:
+def looked(mount: Mount, lies: Lies, name: str, **common: object) -> list[Finding]:
     """What one probe finds while these lies are told."""
     settings = config.load(mount.point / "config.yaml")
+    settings = settings.model_copy(update={"global_": settings.global_.model_copy(update=common)})
     look = (lambda site: probes.claims(site, CLAIMS)) if name == "claims" else getattr(probes, name)
     with opened(settings) as site:
         mount.set(lies)
@@ -141,6 +143,31 @@ def test_heartbeats_that_are_not_seen(liar: Mount, monkeypatch: pytest.MonkeyPat
     found = {one.name: one for one in looked(liar, Lies(attribute_age=3600.0, strangers=True), "sight")}
     assert found["heartbeats"].level == MUST
     assert "reap_after is 2 s" in found["heartbeats"].sentence
+
+
+def beat(elsewhere: Heartbeat) -> None:
+    """Be a worker that lives."""
+    while True:
+        elsewhere.beat()
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(("age", "level"), [(0.0, OK), (1.9, WARNING), (3600.0, MUST)])
+def test_heartbeats_of_other_machines(liar: Mount, age: float, level: str) -> None:
+    """For how long workers elsewhere seem to be silent is measured on the board at work."""
+    with Mount(liar.point.with_name("other"), liar.below) as other:
+        elsewhere = Heartbeat(other.point / "pipeline" / "workers", "stage-elsewhere-1-abcdef01", stage="stage")
+        elsewhere.facts["host"] = "elsewhere"
+        elsewhere.announce()
+        child = fork(lambda: beat(elsewhere), other.log)
+        try:
+            found = {one.name: one for one in looked(liar, Lies(attribute_age=age), "machines", reap_after=3.0)}
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            elsewhere.leave()
+    assert found["other machines"].level == level, found
+    assert "on other machines (1)" in found["other machines"].sentence
 
 
 def test_a_mounted_object_store(liar: Mount) -> None:
