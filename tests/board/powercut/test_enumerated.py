@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +19,6 @@ from tests.board.powercut.states import cuts
 from tests.board.powercut.survey import Survey, survey
 
 
-@pytest.fixture
-def memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, where some thousand small boards cost little; where there is none, one on the disk."""
-    shared = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=shared if os.access(shared, os.W_OK) else tmp_path))
-    yield folder
-    shutil.rmtree(folder)
-
-
 @pytest.fixture(scope="module")
 def all_surveys() -> Iterator[list[Survey]]:
     """What was counted in all, told at the end."""
@@ -39,13 +28,7 @@ def all_surveys() -> Iterator[list[Survey]]:
     print(f"\nIn all {states} states, {states - unsafe} safe, {unsafe} unsafe.")
 
 
-def _params() -> Iterator[object]:
-    half = pytest.mark.xfail(strict=True, reason="remove_book empties a folder before its new name is durable")
-    for scene in SCENES:
-        yield pytest.param(scene, id=str(scene), marks=half if scene.name.startswith("drop") else ())
-
-
-@pytest.mark.parametrize("scene", list(_params()))
+@pytest.mark.parametrize("scene", SCENES, ids=str)
 def test_every_state_is_safe(scene: Scene, memory: Path, all_surveys: list[Survey]) -> None:
     """Whenever the power goes, the book is in one place, as far as was promised, and comes whole to its end."""
     result = survey(scene, memory / "board")
