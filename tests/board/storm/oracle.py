@@ -159,6 +159,7 @@ def left_over(settings: Settings, killed: set[str]) -> Iterator[str]:
     for folder in (common.processing_bucket, root / "seeding", root / "paused", common.temp_dir):
         yield from (str(path) for path in folder.iterdir())
     yield from (str(path) for path in root.glob("ledger/*/.*"))
+    # The heartbeat files of the dead, half-written ones too, stay for a while, for a person to see that they died.
     for path in (root / "workers").iterdir():
-        if path.stem not in killed:
+        if path.name.lstrip(".").partition(".json")[0] not in killed:
             yield str(path)
