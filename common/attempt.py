@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from common import board, durable, workfiles
 from common.config import FilterRow, Settings
-from common.errors import Halt, Lost, Redo, Reject, Retry, StageError
-from common.ledger import Event, Ledger, attempts, last, redos
+from common.errors import Halt, Lost, Redo, Retry, StageError
+from common.ledger import Event, Ledger, NoLedger, attempts, last, redos
 from common.metrics import StageMetrics
 from common.stage import Book, Facts, Stage
 from common.token import NewerToken, Token, TokenError, parse
+from common.verdicts import as_facts, as_verdict, backoff, figure, halting
 
 # What an attempt comes to; "halted" and "left" put the token back where it was.
 DONE, DEFERRED, FAILED, LOST, HALTED, LEFT = "done", "deferred", "failed", "lost", "halted", "left"
 # The ledger's events in which an attempt of a stage begins and may end.
 _OF_AN_ATTEMPT = ("attempt", "done", "deferred", "redo", "failed", "halted", "handed_back")
-_ABSURD = 1 << 60
-# Bytes of facts in one line of the ledger.
-_MOST_FACTS = 1_000_000
 # A token of a newer release is looked at again after so many seconds.
 _LOOK_AGAIN = 60.0
 # A token that somebody is just writing by hand gets this long to become whole, in seconds.
@@ -58,6 +53,9 @@ class Attempt:
         self.book = Book(held.barcode, Path(), "")
         self.started = time.monotonic()
         self._name = desk.row.name
+        self._seen: dict[str, workfiles.Identity] = {}
+        self._read_from: str | None = None
+        self._publishes = False
 
     def run(self) -> str:
         """Work on the book and move its token."""
@@ -73,6 +71,11 @@ class Attempt:
             if self._is_young():
                 return self._leave(_YOUNG)
             return self._fail(str(error), "Look at the token's file, mend or remove it, and seed the book again.")
+        except NoLedger as error:
+            # Without its story a book cannot be counted, and must not go round for ever.
+            self.desk.log.warning(f"The book has failed: {error}.", extra={"barcode": self.held.barcode})
+            board.fail(self.held)
+            return FAILED
         except Lost as error:
             self.desk.log.warning(str(error), extra={"barcode": self.held.barcode})
             return LOST
@@ -128,6 +131,8 @@ class Attempt:
             died = f"The worker died {times} over this book: killed, crashed or out of memory."
             return self._fail(died, f"See logs/{self._name}.jsonl; give it more memory, then put its token back.")
         self._record("attempt")
+        self._seen = workfiles.published(self.book.folder)
+        self._read_from = self.book.newest
         try:
             facts = self._make(events)
             # While the book is still ours: the next stage's worker may open a scratch folder of its own at any moment.
@@ -136,7 +141,7 @@ class Attempt:
         except (Lost, board.OccupiedError) as error:
             return self._let_go(error)
         except BaseException as error:  # noqa: BLE001 - whatever a stage raises must become a verdict
-            return self._verdict(_as_verdict(error, self.desk.log, self.held.barcode))
+            return self._verdict(as_verdict(error, self.desk.log, self.held.barcode))
         self._after(facts)
         return DONE
 
@@ -144,22 +149,25 @@ class Attempt:
         target = self.book.folder / self._name
         self._own()
         # The scratch folder comes first: making it takes away that of a worker which lost this claim and wakes up late.
-        with _halting():
+        with halting():
             scratch = workfiles.open_scratch(self.book.folder, self.held.id, self._is_live)
             published = target.is_dir()
         self._own()
         if published:
+            self._publishes = True
             return self._adopt(events)
-        facts = _facts(self.desk.stage.process(self.book, scratch))
+        facts = as_facts(self.desk.stage.process(self.book, scratch))
         self._own()
-        with _halting():
+        with halting():
             leaves = scratch.is_dir() and not workfiles.is_empty(scratch)
             if leaves:
                 self._complete(scratch)
         self._record_done(facts)
         if leaves:
-            with _halting():
+            self._own()
+            with halting():
                 workfiles.publish(scratch, target)
+            self._publishes = True
         return facts
 
     def _is_live(self, claim_id: str) -> bool:
@@ -177,7 +185,7 @@ class Attempt:
 
     def _adopt(self, events: list[Event]) -> Facts:
         """An earlier attempt published and died before it moved the token: its work stands."""
-        before = last(events, "done", stage=self._name)
+        before = last(events, "done", stage=self._name, late=True)
         facts = {**((before or {}).get("facts") or {}), "adopted": True}
         self._record_done(facts)
         return facts
@@ -196,9 +204,12 @@ class Attempt:
         workfiles.drop_scratch(self.book.folder, self.held.id)
 
     def _tidy(self) -> None:
-        stage, folder = self.desk.stage, self.book.folder
-        if (folder / self._name).is_dir() and not stage.keeps_input:
-            workfiles.remove(folder, filter(None, [self.book.newest]))
+        if self._publishes and self._read_from and not self.desk.stage.keeps_input:
+            self._remove(self._read_from)
+
+    def _remove(self, *names: str) -> None:
+        """Remove published folders as this attempt found them; what others have published since stays."""
+        workfiles.remove(self.book.folder, {name: self._seen[name] for name in names if name in self._seen})
 
     # --- verdicts ---
 
@@ -245,7 +256,7 @@ class Attempt:
                 return self._fail(f"{redo.reason} Made again, from the {to} on, it ended the same way.", redo.cure)
             self._record("redo", reason=redo.reason, cure=redo.cure, to=to)
         self._own()
-        workfiles.remove(self.book.folder, [self._name, *upstream[: upstream.index(to) + 1]])
+        self._remove(self._name, *upstream[: upstream.index(to) + 1])
         board.finish(self.held, settings.row(to).input_pipe)
         return DEFERRED
 
@@ -277,12 +288,11 @@ class Attempt:
 
     def _is_recorded(self) -> bool:
         """Whether the ledger holds this attempt as one that counts: begun, and without an end."""
-        newest = last(self.desk.ledger.read(self.held.barcode), *_OF_AN_ATTEMPT, stage=self._name)
-        return newest is not None and (newest["event"], newest.get("worker"), newest.get("attempt")) == (
-            "attempt",
-            self.held.worker,
-            self.book.attempt,
-        )
+        try:
+            newest = last(self.desk.ledger.read(self.held.barcode), *_OF_AN_ATTEMPT, stage=self._name)
+        except (NoLedger, PermissionError):
+            return False
+        return newest is not None and (newest["event"], newest.get("claim")) == ("attempt", self.held.id)
 
     def _own(self) -> None:
         if not board.holds(self.held):
@@ -290,54 +300,8 @@ class Attempt:
 
     def _record(self, event: str, **members: object) -> None:
         members = {key: value for key, value in members.items() if value != ""}
-        worker, number = self.held.worker, self.book.attempt
-        self.desk.ledger.append(self.held.barcode, event, stage=self._name, worker=worker, attempt=number, **members)
+        whose = {"stage": self._name, "worker": self.held.worker, "claim": self.held.id, "attempt": self.book.attempt}
+        self.desk.ledger.append(self.held.barcode, event, **whose, **members)
 
     def _record_done(self, facts: Facts) -> None:
         self._record("done", seconds=round(time.monotonic() - self.started, 3), facts=facts)
-
-
-def backoff(row: FilterRow, attempt: int) -> float:
-    """Seconds to wait after this attempt: exponential with full jitter, so that a crowd spreads out."""
-    return random.uniform(0, min(row.backoff_max, row.backoff * 2 ** min(attempt - 1, 60)))  # noqa: S311
-
-
-def figure(facts: Facts, key: str) -> int:
-    """A figure among the facts of a stage, which may be anybody's; 0 when there is none."""
-    value = facts.get(key)
-    return int(value) if isinstance(value, int | float) and 0 <= value < _ABSURD else 0
-
-
-@contextmanager
-def _halting() -> Iterator[None]:
-    """An error of the file system in the worker's own steps is not the book's fault."""
-    try:
-        yield
-    except OSError as error:
-        raise Halt(
-            f"The books' files cannot be worked on: {error}.", "Mend the disk; the stage goes on by itself."
-        ) from error
-
-
-def _as_verdict(error: BaseException, log: logging.Logger, barcode: str) -> StageError:
-    if isinstance(error, StageError) and hasattr(error, "reason"):
-        return error
-    if isinstance(error, OSError) and error.errno in durable.FULL:
-        where = f" ({error.filename})" if error.filename else ""
-        return Halt(f"The disk cannot be written{where}: {error.strerror}.", "Make space; the stage goes on by itself.")
-    if isinstance(error, MemoryError):
-        cure = "Raise memory_limit for this stage in the configuration, or take it out, if the book is just large."
-        return Retry("The book needs more memory than its worker may have.", cure)
-    log.error("The stage raised an unexpected error.", exc_info=error, extra={"barcode": barcode})
-    reason = f"An unexpected error: {type(error).__name__}: {str(error)[:300]}"
-    return Retry(reason, "The traceback is in the stage's file in logs/.")
-
-
-def _facts(returned: object) -> dict[str, object]:
-    """What process() returned, as far as it can be written to the ledger."""
-    if not isinstance(returned, Mapping):
-        return {}
-    text = json.dumps(dict(returned), default=str)
-    if len(text) > _MOST_FACTS:
-        raise Reject(f"The stage gave {len(text):,} bytes of facts; {_MOST_FACTS:,} are the most a ledger line takes.")
-    return dict(json.loads(text))

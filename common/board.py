@@ -156,7 +156,9 @@ def fail(held: Claim) -> None:
 def take_back(dead: Claim) -> bool:
     """The reaper's move: a dead worker's claim waits again. False when it is gone or its place is taken."""
     try:
-        give_back(dead)
+        _arrive(dead)
+        # Other reapers rename from this very name: that it is gone proves nothing about one's own rename.
+        _move(dead, path_of(dead.bucket, dead.barcode, WAITING), alone=False)
     except (Lost, OccupiedError):
         return False
     return True
@@ -177,7 +179,7 @@ def _touch(held: Claim, times: tuple[float, float] | None) -> None:
         return
 
 
-def _move(held: Claim, target: Path) -> None:
+def _move(held: Claim, target: Path, *, alone: bool = True) -> None:
     try:
         _rename(held, target)
     except OccupiedError:
@@ -186,7 +188,7 @@ def _move(held: Claim, target: Path) -> None:
         if _is_there(held.path):
             raise
         # Gone from our name: either the rename happened although it reports failure, or the claim was taken back.
-        if not (_is_there(target) and _same(target, held.inode)):
+        if not (alone and _is_there(target) and _same(target, held.inode)):
             raise Lost(f"The claim on {held.barcode} was taken back.") from error
     durable.fsync_dir(target.parent)
     durable.fsync_dir(held.path.parent)

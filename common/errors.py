@@ -17,6 +17,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def said(what: object) -> str:
+    """The words of something that may be anybody's, and may fail to be said."""
+    try:
+        return str(what)
+    except Exception:  # noqa: BLE001 - its __str__ may raise anything
+        return f"({type(what).__name__}, which cannot be shown)"
+
+
 class PipelineError(Exception):
     """The root of the tree above."""
 
@@ -38,8 +46,8 @@ class StageError(PipelineError):
 
     def __init__(self, reason: str, cure: str = "") -> None:
         # Whatever a stage gives, these go into JSON and in front of a person.
-        self.reason = str(reason)[:LONGEST_TEXT]
-        self.cure = str(cure)[:LONGEST_TEXT]
+        self.reason = said(reason)[:LONGEST_TEXT]
+        self.cure = said(cure)[:LONGEST_TEXT]
         super().__init__(self.reason)
 
 

@@ -38,6 +38,8 @@ class Feed:
         self.worker = worker
         self.log = logging.getLogger(logs.NAME)
         self.number = 0
+        self.closed = False
+        """Once true, nothing more is claimed, however far a look at the bucket has come."""
         self._names: Iterator[str] = iter(())
         self._batch: list[str] = []
         self._left: deque[str] = deque(maxlen=_LEFT)
@@ -63,6 +65,8 @@ class Feed:
         self._skipped[barcode] = time.monotonic() + seconds
 
     def _claim(self, barcode: str, state: str) -> board.Claim | None:
+        if self.closed:
+            return None
         if self._skipped and self._skipped.get(barcode, 0.0) > time.monotonic():
             return None
         self._skipped.pop(barcode, None)

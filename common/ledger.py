@@ -24,6 +24,14 @@ Event = Mapping[str, Any]
 # Never follow a link, never wait on a FIFO that somebody put in a ledger's place.
 _CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
+# What open() says of a link, a folder, a FIFO or a socket in a ledger's place.
+_NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)
+
+
+class NoLedger(OSError):  # noqa: N818 - a state of the disk, found by whoever reads or appends
+    """Something that is no file lies where a book's story should be."""
+
+
 # After one of these, a stage counts its attempts anew. Only a person brings a failed book back.
 RESETS = frozenset({"done", "redo", "failed", "retried", "released", "registered"})
 # An attempt that ended so was not the book's fault and is not counted.
@@ -60,14 +68,17 @@ class Ledger:
             durable.fsync_dir(path.parent)
 
     def read(self, barcode: str) -> list[Event]:
-        """The events of a book, oldest first; lines that cannot be read are passed over."""
+        """The events of a book, oldest first; lines that cannot be read are passed over.
+
+        What a worker wrote after its claim was returned has a member `late`: it is told, and counts for nothing.
+        """
         try:
-            fd = os.open(self.path(barcode), os.O_RDONLY | _CAREFUL)
+            fd = _open(self.path(barcode), os.O_RDONLY)
         except FileNotFoundError:
             return []
         try:
             size = _require_file(fd, self.path(barcode))
-            return list(_events(os.read(fd, size)))
+            return list(_marked(_events(os.read(fd, size))))
         finally:
             os.close(fd)
 
@@ -101,7 +112,7 @@ class Ledger:
 def attempts(events: Sequence[Event], stage: str) -> int:
     """How many attempts of `stage` count against this book now."""
     count = 0
-    for event in events:
+    for event in _counting(events):
         kind, ours = event["event"], event.get("stage") == stage
         if kind == "registered" or (kind in RESETS and (ours or event.get("stage") is None)):
             count = 0
@@ -115,7 +126,7 @@ def attempts(events: Sequence[Event], stage: str) -> int:
 def redos(events: Sequence[Event], stage: str) -> int:
     """How often `stage` has sent this book back, since a person last gave it another chance."""
     count = 0
-    for event in events:
+    for event in _counting(events):
         if event["event"] in ("failed", "retried", "released"):
             count = 0
         elif event["event"] == "redo" and event.get("stage") == stage:
@@ -123,12 +134,16 @@ def redos(events: Sequence[Event], stage: str) -> int:
     return count
 
 
-def last(events: Sequence[Event], *kinds: str, stage: str | None = None) -> Event | None:
-    """The newest event of one of these kinds, of that stage if one is named."""
+def last(events: Sequence[Event], *kinds: str, stage: str | None = None, late: bool = False) -> Event | None:
+    """The newest event of one of these kinds, of that stage if one is named; with `late` also one that was late."""
     for event in reversed(events):
-        if event["event"] in kinds and stage in (None, event.get("stage")):
+        if event["event"] in kinds and stage in (None, event.get("stage")) and (late or "late" not in event):
             return event
     return None
+
+
+def _counting(events: Sequence[Event]) -> Iterator[Event]:
+    return (event for event in events if "late" not in event)
 
 
 def _line(event: str, members: Mapping[str, object]) -> bytes:
@@ -137,26 +152,47 @@ def _line(event: str, members: Mapping[str, object]) -> bytes:
 
 
 def _open_for_append(path: Path) -> tuple[int, bool]:
-    flags = os.O_RDWR | os.O_APPEND | _CAREFUL
+    flags = os.O_RDWR | os.O_APPEND
     try:
-        fd, created = os.open(path, flags), False
+        fd, created = _open(path, flags), False
     except FileNotFoundError:
         # A token that somebody put down by hand has no story yet.
         durable.make_dirs(path.parent)
-        fd, created = os.open(path, flags | os.O_CREAT, 0o644), True
+        fd, created = _open(path, flags | os.O_CREAT), True
     return fd, created
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | _CAREFUL, 0o644)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise NoLedger(error.errno, "it is no regular file", str(path)) from None
+        raise
 
 
 def _require_file(fd: int, path: Path) -> int:
     """The size of a regular file, in bytes."""
     figures = os.fstat(fd)
     if not stat.S_ISREG(figures.st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise NoLedger(errno.EINVAL, "it is no regular file", str(path))
     return figures.st_size
 
 
 def _ends_clean(fd: int, size: int) -> bool:
     return size == 0 or os.pread(fd, 1, size - 1) == b"\n"
+
+
+def _marked(events: Iterator[Event]) -> Iterator[Event]:
+    """Claims are used once, so what one wrote after it was returned is known exactly."""
+    ended = set()
+    for event in events:
+        if event["event"] == "returned":
+            ended.add(event.get("claim"))
+        elif event.get("claim") is not None and event["claim"] in ended:
+            yield {**event, "late": True}
+            continue
+        yield event
 
 
 def _events(data: bytes) -> Iterator[Event]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from common import board, durable, listing
-from common.attempt import Desk, figure
+from common.attempt import Desk
 from common.config import GlobalSettings
 from common.ledger import last
+from common.verdicts import figure
 
 
 class Limits:

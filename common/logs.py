@@ -30,6 +30,13 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class _File(logging.FileHandler):
+    """A file that says nothing when it cannot be written: on a full disk the heartbeat and the metrics say so."""
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802 - the base class names it so
+        """Let the line go."""
+
+
 def quiet() -> logging.Logger:
     """The logger before its files are known: says nothing."""
     logger = logging.getLogger(NAME)
@@ -43,7 +50,7 @@ def setup(folder: Path, stage: str, worker: str, *, stdout: bool = True) -> logg
     logger.handlers.clear()
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    handlers: list[logging.Handler] = [logging.FileHandler(folder / f"{stage}.jsonl", encoding="utf-8")]
+    handlers: list[logging.Handler] = [_File(folder / f"{stage}.jsonl", encoding="utf-8")]
     if stdout:
         handlers.append(logging.StreamHandler(sys.stdout))
     for handler in handlers:

@@ -82,7 +82,9 @@ class Reaper:
     def _reap(self, held: board.Claim, why: str) -> bool:
         if not board.take_back(held):
             return False
-        self.ledger.append(held.barcode, "returned", bucket=held.bucket.name, worker=held.worker, reason=why)
+        self.ledger.append(
+            held.barcode, "returned", bucket=held.bucket.name, worker=held.worker, claim=held.id, reason=why
+        )
         return True
 
     def _bury(self, dead: dict[str, float]) -> None:

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 from common import board
@@ -200,6 +201,7 @@ class Worker:
         if self.stopping_since is not None:
             self._grace = 0.0
         self.stopping_since = self.stopping_since or time.monotonic()
+        self.feed.closed = True
         os.write(self._wake_write, b"!")
 
     def _wait(self, seconds: float) -> None:
@@ -235,8 +237,10 @@ class Worker:
             self._leave(lambda: working.overrun(limit), working, signal.SIGKILL)
 
     def _hand_back(self) -> None:
-        if self.current is not None:
-            self.current.hand_back()
+        # Lost: its token has moved, and the worker hung in tidying up.
+        with suppress(Lost):
+            if self.current is not None:
+                self.current.hand_back()
         self.heartbeat.leave()
 
     def _leave(self, last_act: Callable[[], None], working: Attempt, deadly: signal.Signals) -> None:

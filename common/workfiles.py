@@ -15,12 +15,15 @@ import secrets
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from common import board, durable
 from common.errors import Lost, Reject
+
+# What tells a published folder from another one of the same name: inode, and mtime in nanoseconds.
+Identity = tuple[int, int]
 
 _GONE = ".gone-"
 # How often a folder that others take away while it is empty is made again.
@@ -61,8 +64,15 @@ def carry_over(source: Path, scratch: Path) -> None:
     for path in files(source):
         target = scratch / path.relative_to(source)
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_below(scratch, target.parent)
             _link(path, target)
+
+
+def _make_below(scratch: Path, folder: Path) -> None:
+    """Make a folder inside a scratch folder, but never that itself: if it is gone, somebody else took the book over."""
+    if folder != scratch and not folder.is_dir():
+        _make_below(scratch, folder.parent)
+        durable.make_dir(folder)
 
 
 def sync_files(scratch: Path) -> None:
@@ -87,9 +97,24 @@ def publish(scratch: Path, target: Path) -> None:
     durable.fsync_dir(target.parent.parent)
 
 
-def remove(folder: Path, names: Iterable[str]) -> None:
-    """Remove published folders: first the names, at once, then what was in them."""
-    gone = [_hide(folder / name, folder / ".scratch") for name in names]
+def published(folder: Path) -> dict[str, Identity]:
+    """The published folders of a book by name, each with what tells it from one that is published later."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: _identity(Path(entry.path)) for entry in entries if not entry.name.startswith(".")}
+    except FileNotFoundError:
+        return {}
+
+
+def _identity(path: Path) -> Identity:
+    # An inode's number is given again once it is free; a published folder's mtime never changes.
+    figures = path.lstat()
+    return figures.st_ino, figures.st_mtime_ns
+
+
+def remove(folder: Path, folders: Mapping[str, Identity]) -> None:
+    """Remove published folders, if they are still those: first the names, at once, then what was in them."""
+    gone = [_hide(folder / name, folder / ".scratch", identity) for name, identity in folders.items()]
     if any(gone):
         # Before anything in them goes: a power cut must not leave half a folder under a public name.
         durable.fsync_dir(folder)
@@ -147,8 +172,11 @@ def _rmtree(folder: Path) -> None:
         subprocess.run(["rm", "-rf", "--", str(folder)], check=False, stderr=subprocess.DEVNULL)  # noqa: S607
 
 
-def _hide(path: Path, scratches: Path) -> Path | None:
-    """Take a folder's name away, at once: nobody may publish or find half of it. None when it is not there."""
+def _hide(path: Path, scratches: Path, identity: Identity | None = None) -> Path | None:
+    """Take a folder's name away, at once: nobody may publish or find half of it. None when it is not there.
+
+    With an `identity`, only of that folder: a worker that wakes up late must not take what others have published since.
+    """
     gone = scratches / f"gone-{secrets.token_hex(6)}"
     for _ in range(_PATIENCE):
         try:
@@ -159,7 +187,11 @@ def _hide(path: Path, scratches: Path) -> Path | None:
             # The next stage, done with its own, took the empty .scratch away.
             durable.make_dir(scratches)
         else:
-            return gone
+            if identity is None or _identity(gone) == identity:
+                return gone
+            with suppress(OSError):
+                gone.rename(path)
+            return None
     return None
 
 

@@ -22,7 +22,7 @@ from common.config import Settings
 from common.errors import ConfigError, StageError
 from common.shedding import shed
 from common.token import TokenError, check_barcode
-from services.orchestrator import cli_operate, demo, render, seeding, up
+from services.orchestrator import cli_operate, demo, doctor, render, seeding, up
 from services.orchestrator.progress import Progress
 from services.orchestrator.seeding import Tally, Wish
 from services.orchestrator.view import View
@@ -142,6 +142,11 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config, secrets=shed())
+    return doctor.run(settings, _console(), arguments.json)
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     return demo.run(arguments.folder, arguments.books, arguments.poisoned, arguments.seed, _console())
 
@@ -229,7 +234,9 @@ def _add_readers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ls.add_argument("bucket", nargs="?", help="a bucket's name; without it, every bucket but the last")
     show = _command(commands, "show", _show, "one book's whole story", "grin-pipeline show 32101081977728")
     show.add_argument("barcode")
-    for command in (status, ls, show):
+    what = "check the board's file system and the stages before the first run"
+    check = _command(commands, "doctor", _doctor, what, "grin-pipeline doctor --config config.yaml")
+    for command in (status, ls, show, check):
         command.add_argument("--json", action="store_true", help="one JSON object, or one a line for a list")
 
 

@@ -67,9 +67,21 @@ def test_nothing_left_nothing_stays(tmp_path: Path) -> None:
 def test_removed_by_name_first(tmp_path: Path) -> None:
     """Published folders are removed; one that is not there is no trouble, nor is a book that has nothing."""
     (tmp_path / "A1" / "stage" / "deep").mkdir(parents=True)
-    workfiles.remove(tmp_path / "A1", ["stage", "other"])
+    found = workfiles.published(tmp_path / "A1")
+    workfiles.remove(tmp_path / "A1", {**found, "other": (1, 1)})
     assert not (tmp_path / "A1" / "stage").exists()
-    workfiles.remove(tmp_path / "nobody", ["stage"])
+    workfiles.remove(tmp_path / "nobody", workfiles.published(tmp_path / "nobody"))
+
+
+def test_what_others_have_published_since_stays(tmp_path: Path) -> None:
+    """A worker that wakes up late removes only the folders that it knew, however alike their names are."""
+    (tmp_path / "A1" / "stage").mkdir(parents=True)
+    known = workfiles.published(tmp_path / "A1")
+    (tmp_path / "A1" / "stage").rmdir()
+    (tmp_path / "A1" / "stage").mkdir()
+    (tmp_path / "A1" / "stage" / "new").touch()
+    workfiles.remove(tmp_path / "A1", known)
+    assert (tmp_path / "A1" / "stage" / "new").exists()
 
 
 def test_sweep(root: Path, tmp_path: Path) -> None:
