@@ -34,7 +34,7 @@ class Notes(Stage):
 """
 BOOKS = int(os.environ.get("LYING_BOOKS", "400"))
 KILLS = max(10, BOOKS // 40)
-LYING = Lies(rate=0.05, listing_age=1.0, negative_age=1.0, silly=0.02)
+LYING = Lies(rate=0.05, listing_age=1.0, negative_age=1.0, attribute_age=0.5, silly=0.02)
 
 
 def line_at(folder: Path, cls: str) -> Line:
