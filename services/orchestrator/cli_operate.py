@@ -173,6 +173,7 @@ class _Report:
         self.as_json = as_json
         self.dry_run = dry_run
         self.moved = self.others = self.faults = 0
+        self._would = "would be " if dry_run else ""
 
     def add(self, outcome: Outcome) -> None:
         """One more book."""
@@ -188,15 +189,14 @@ class _Report:
         if not moved and not self.as_json and self.others <= _SHOWN:
             _complain(f"{outcome.barcode}: {outcome.reason}")
         if (self.moved + self.others) % _REPORT_EVERY == 0:
-            _complain(f"{self.moved:,} {self.command.event}, {self.others:,} not …")
+            _complain(f"{self.moved:,} {self._would}{self.command.event}, {self.others:,} not …")
 
     def end(self) -> None:
         """The figures, once more in a sentence."""
         if self.as_json:
             return
-        would = "would be " if self.dry_run else ""
         others = f"; {self.others:,} not" if self.others else ""
-        _write(sys.stdout, f"{_number(self.moved)} {would}{self.command.event}{others}.")
+        _write(sys.stdout, f"{_number(self.moved)} {self._would}{self.command.event}{others}.")
 
 
 # --- pause, resume, drain -------------------------------------------------------------------------------------------
