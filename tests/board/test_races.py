@@ -181,7 +181,7 @@ def test_reapers_that_are_killed(root: Path, ledger: Ledger, tmp_path: Path) -> 
         os.kill(pid, signal.SIGKILL)
         kills += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     told = [len(ledger.read(barcode)) for barcode in listing.barcodes(root / "01_in")]
-    assert kills > 1
+    assert kills
     assert len(told) == 600
     assert max(told) == 1
     assert told.count(0) <= kills

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from common import attempt, board, listing, logs
 from common.config import Settings
 from common.feed import Feed
+from common.verdicts import backoff
 from tests.board import weak
 from tests.board.storm import harness
 
@@ -76,7 +76,7 @@ def fail_all(settings: Settings) -> Told:
 @pytest.mark.slow
 def test_a_crowd_spreads(crowd: Settings, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]) -> None:
     """1,000 books that fail at once come back evenly, at most three times the mean in a second, none after the cap."""
-    monkeypatch.setattr(attempt, "random", random.Random(15))
+    monkeypatch.setattr(random, "uniform", random.Random(15).uniform)
     told = fail_all(crowd)
     assert {number: len(delays) for number, delays in told.delays.items()} == {1: BOOKS, 2: BOOKS}
     for number, delays in told.delays.items():
@@ -93,7 +93,7 @@ def test_a_crowd_spreads(crowd: Settings, monkeypatch: pytest.MonkeyPatch, figur
 @pytest.mark.slow
 def test_a_crowd_without_jitter(crowd: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the jitter all 1,000 come back in the same second."""
-    monkeypatch.setattr(attempt, "random", SimpleNamespace(uniform=lambda _low, high: high))
+    monkeypatch.setattr(random, "uniform", lambda _low, high: high)
     told = fail_all(crowd)
     assert told.begun[FIRST] == BOOKS
     assert told.busiest() > 3
@@ -103,4 +103,4 @@ def test_a_crowd_without_jitter(crowd: Settings, monkeypatch: pytest.MonkeyPatch
 def test_the_cap_holds_for_ever(crowd: Settings) -> None:
     """However often a book has failed, the next delay is a number between nothing and the cap."""
     row = crowd.filters[0]
-    assert all(0 <= attempt.backoff(row, number) <= CAP for number in (*range(1, 200), 10**6))
+    assert all(0 <= backoff(row, number) <= CAP for number in (*range(1, 200), 10**6))
