@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 setup: .venv/.complete  ## everything the project needs, in .venv
 
@@ -32,8 +32,28 @@ fmt: setup  ## put the code into its shape
 bench: setup  ## CPU and wall time against the bare shell, on the same books
 	$(BIN)/python -m tests.bench.pipeline
 
+bench-board: setup  ## claims and durable moves a second, beside other queues on this machine, and what each loses on kill -9
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/bench/requirements.txt
+	$(BIN)/python -m tests.bench.board
+
+storm: setup  ## 10,000 books, 1,000 kills, 20 seeds: nothing lost, doubled or torn (half an hour)
+	$(BIN)/python -m tests.board.storm --books 10000 --kills 1000 --seeds 20
+
+soak: setup  ## 100,000 books through three stages: memory, descriptors and temporary files stay flat
+	$(BIN)/python -m tests.board.storm.soak --books 100000
+
+powercut: setup  ## every enumerated power cut, and fifty real ones on a real ext4 (root, xfsprogs)
+	GRIN_SNAPSHOTS=50 $(BIN)/pytest tests/board/powercut
+
+scale: setup  ## a million tokens: claims, scrapes, seeding
+	GRIN_SCALE=1000000 $(BIN)/pytest tests/board/test_scale.py
+
+mutants: setup  ## mutation testing of the board's core; the survivors are explained in tests/mutation/survivors.md
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/mutation/requirements.txt
+	$(BIN)/python -m tests.mutation
+
 clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint fmt bench clean
+.PHONY: help setup demo test lint fmt bench bench-board storm soak powercut scale mutants clean
