@@ -58,10 +58,11 @@ def test_newer_version_is_told_apart() -> None:
         (b"\0\0\0", "not valid JSON"),
         (b"\xff\xfe", "not valid JSON"),
         (b"[" * 60_000, "not valid JSON"),
-        (b"[]", "not a JSON object"),
+        (b"[]", "^The token is not a JSON object"),
         (b'{"barcode": "B2"}', "named after A1"),
         (b'{"barcode": "A1", "done_bucket": 7}', "not a printable text"),
         (b'{"barcode": "A1", "processing_bucket": "/x\\ud800"}', "not a printable text"),
+        (b'{"barcode": "A1", "processing_bucket": "/x\\u0000"}', "not a printable text"),
         (b'{"barcode": "A1", "x": "' + b"y" * 70_000 + b'"}', "larger than"),
     ],
 )
@@ -69,6 +70,36 @@ def test_refused_with_a_reason(data: bytes, says: str) -> None:
     """Each kind of damage has its own sentence."""
     with pytest.raises(TokenError, match=says):
         token.parse(data, "A1")
+
+
+def test_a_refusal_shows_what_was_found() -> None:
+    """A refusal quotes what it refuses, in ASCII, and no more of it than fits on a line."""
+    with pytest.raises(TokenError, match=r"^'caf\\xe9' is no barcode"):
+        token.check_barcode("café")
+    with pytest.raises(TokenError, match=r"^'/{80}' is no barcode"):
+        token.check_barcode("/" * 1000)
+    with pytest.raises(TokenError, match="the barcode inside is 'B2'"):
+        token.parse(b'{"barcode": "B2"}', "A1")
+    with pytest.raises(TokenError, match=r"the barcode inside is 'B{79}\.$"):
+        token.parse(b'{"barcode": "' + b"B" * 1000 + b'"}', "A1")
+    with pytest.raises(NewerToken, match=r"of version '2{39}, this"):
+        token.parse(b'{"barcode": "A1", "version": "' + b"2" * 1000 + b'"}', "A1")
+    with pytest.raises(TokenError, match=r"Expecting value: line 1 column 13 \(char 12\)"):
+        token.parse(b'{"barcode": }', "A1")
+
+
+def test_a_token_without_folders() -> None:
+    """A token that names no folders leaves them to the configuration."""
+    read = token.parse(b'{"barcode": "A1"}', "A1")
+    assert (read.processing_bucket, read.done_bucket) == ("", "")
+
+
+def test_the_largest_token() -> None:
+    """A token of exactly the most bytes is read, one of a byte more is refused."""
+    largest = b'{"barcode": "A1"}'.ljust(token.MAX_BYTES)
+    assert token.parse(largest, "A1").barcode == "A1"
+    with pytest.raises(TokenError, match="larger than"):
+        token.parse(largest + b" ", "A1")
 
 
 ANY_JSON = st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps).map(str.encode)

@@ -1,0 +1,1 @@
+"""Mutation testing of the board's modules: see mutants.py."""
