@@ -39,6 +39,9 @@ bench-board: setup  ## claims and durable moves a second, beside other queues on
 storm: setup  ## 10,000 books, 1,000 kills, 20 seeds: nothing lost, doubled or torn (half an hour)
 	$(BIN)/python -m tests.board.storm --books 10000 --kills 1000 --seeds 20
 
+storm-lies: setup  ## 10,000 books over a file system that lies as network file systems do (fuse3)
+	LYING_BOOKS=10000 $(BIN)/pytest tests/board/lying/test_storm.py -k storm_over
+
 soak: setup  ## 100,000 books through three stages: memory, descriptors and temporary files stay flat
 	$(BIN)/python -m tests.board.storm.soak --books 100000
 
@@ -56,4 +59,4 @@ clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint fmt bench bench-board storm soak powercut scale mutants clean
+.PHONY: help setup demo test lint fmt bench bench-board storm storm-lies soak powercut scale mutants clean

@@ -7,8 +7,10 @@ so that after a stall of the whole machine, or of the file server, every live wo
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from common import board, listing
@@ -36,11 +38,11 @@ class Reaper:
         """Return the claims of every dead worker; how many there were."""
         held = list(self._claims())
         self._watch({claim.worker for claim in held})
-        dead = {worker: silent for worker, (_, silent) in self._silent.items() if silent > self.reap_after}
+        dead = {name: silent for name, (_, silent) in self._silent.items() if silent > self.reap_after}
         reaped = sum(
-            self._reap(claim, f"worker {claim.worker} gave no sign of life for {dead[claim.worker]:.0f} seconds")
+            self._reap(claim, f"worker {claim.worker} gave no sign of life for {silent:.0f} seconds")
             for claim in held
-            if claim.worker in dead
+            if (silent := dead.get(_file_of(claim.worker)))
         )
         self._bury(dead)
         return reaped
@@ -48,7 +50,7 @@ class Reaper:
     def reap_worker(self, worker: str, why: str) -> int:
         """Return the claims of a worker that is known to be dead; how many there were."""
         reaped = sum(self._reap(held, why) for held in self._claims() if held.worker == worker)
-        (self.workers / f"{worker}.json").unlink(missing_ok=True)
+        (self.workers / _file_of(worker)).unlink(missing_ok=True)
         return reaped
 
     def reap_unknown(self, worker: str, known: set[Path]) -> int:
@@ -68,11 +70,14 @@ class Reaper:
             yield from listing.claims(bucket)
 
     def _watch(self, claimants: set[str]) -> None:
-        """Take each worker's heartbeat as it is now: a change ends its silence, none prolongs it."""
+        """Take each worker's heartbeat as it is now: a change ends its silence, none prolongs it.
+
+        Half-written files of workers that died while they wrote them are watched as well, and buried with the others.
+        """
         passed = min(time.monotonic() - self._turned, self.reap_after * _MOST)
         self._turned = time.monotonic()
-        names = claimants | {path.stem for path in self.workers.glob("*.json")}
-        beats = {name: _beat(self.workers / f"{name}.json") for name in names}
+        names = {_file_of(worker) for worker in claimants} | set(os.listdir(self.workers))
+        beats = {name: _beat(self.workers / name) for name in names}
         before = self._silent
         self._silent = {
             name: (beat, before[name][1] + passed if name in before and before[name][0] == beat else 0.0)
@@ -88,9 +93,14 @@ class Reaper:
         return True
 
     def _bury(self, dead: dict[str, float]) -> None:
-        for worker, silent in dead.items():
+        for name, silent in dead.items():
             if silent > _KEEP * self.reap_after:
-                (self.workers / f"{worker}.json").unlink(missing_ok=True)
+                with suppress(IsADirectoryError):
+                    (self.workers / name).unlink(missing_ok=True)
+
+
+def _file_of(worker: str) -> str:
+    return f"{worker}.json"
 
 
 def _beat(path: Path) -> int:

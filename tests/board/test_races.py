@@ -266,7 +266,6 @@ def test_a_slow_worker_without_heartbeat_is_taken_for_dead(tmp_path: Path) -> No
         os.waitpid(one, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="nobody sweeps half-written heartbeat files")
 def test_what_a_killed_heartbeat_leaves(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker killed while it wrote its heartbeat file leaves half a one, which goes when the worker is buried."""
 

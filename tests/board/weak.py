@@ -23,11 +23,11 @@ def token_rewritten() -> Iterator[None]:
     """A finish writes the token anew in place of its claim, then renames: what the design forbids."""
     move = board._move
 
-    def rewriting(held: board.Claim, target: Path) -> None:
+    def rewriting(held: board.Claim, target: Path, **more: bool) -> None:
         temp = held.path.with_name(f".{held.path.name}.tmp")
         temp.write_text(f'{{"barcode": "{held.barcode}"}}')
         os.replace(temp, held.path)
-        move(held, target)
+        move(held, target, **more)
 
     with mock.patch.object(board, "_move", rewriting), mock.patch.object(board, "_arrive", lambda _held: None):
         yield
