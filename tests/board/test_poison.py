@@ -60,9 +60,10 @@ def unprintable(stage):
 def eats(stage):
     if stage.options["cgroup"]:
         (Path(stage.options["cgroup"]) / "cgroup.procs").write_text(str(os.getpid()))
-        held = []
-        while True:
-            held.append(b"m" * 4_000_000)
+    held = []
+    while len(held) < 2_000:
+        held.append(b"m" * 1_000_000)
+    raise Retry("It ate two gigabytes and lives.")
 
 class Poison(Stage):
     def process(self, book, work):
@@ -201,3 +202,15 @@ def test_out_of_memory(tmp_path: Path, cgroup: Path) -> None:
     assert DIED in why(line, "eats")
     assert line.kinds("eats").count("attempt") == 2
     assert "signal 9" in line.log()
+
+
+def test_a_memory_limit(tmp_path: Path) -> None:
+    """With memory_limit a book that eats memory fails after its attempts, told of the limit, and the others flow."""
+    line = make(tmp_path, memory_limit="600MB", time_limit=60)
+    line.seed(["eats", "GOOD"])
+    assert line.drain() == 1
+    assert line.places("GOOD") == ["02_b"]
+    assert line.places("eats") == ["00_b/failed"]
+    assert line.kinds("eats").count("attempt") == 2
+    assert "memory" in why(line, "eats").lower()
+    assert "memory_limit" in str(line.events("eats")[-1]["cure"])

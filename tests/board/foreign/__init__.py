@@ -1,0 +1,1 @@
+"""A worker in another language, and a test that it and ours work on one board."""
