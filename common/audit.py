@@ -45,7 +45,7 @@ def record(root: Path, command: str, **members: object) -> None:
     members = {key: value for key, value in members.items() if value not in (None, "")}
     line = json.dumps({"time": now(), "command": command, **members}, ensure_ascii=False, default=str)
     durable.make_dirs(root / "logs")
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(root / "logs" / "operators.jsonl", flags, 0o644)
     try:
         durable.write_all(fd, line.encode("utf-8", "replace") + b"\n")
@@ -98,7 +98,7 @@ def paused(root: Path, stage: str) -> Mapping[str, Any] | None:
     if not path.exists():
         return None
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(fd, "rb") as file:
             facts = json.loads(file.read(_MAX_PAUSE))
     except (OSError, ValueError, RecursionError):

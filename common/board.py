@@ -107,7 +107,7 @@ def read_file(path: Path, barcode: str) -> bytes:
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise TokenError(f"{barcode}{SUFFIX} is not a regular file, so it is no token.")
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except PermissionError:
         raise TokenError(f"{barcode}{SUFFIX} may not be read by this worker.") from None
     try:
@@ -216,7 +216,7 @@ def _is_there(path: Path) -> bool:
 def _links(path: Path) -> int:
     """How many names a file has. It is opened for that: a network file system then asks its server, not its memory."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return 0
     try:

@@ -24,7 +24,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def fsync_path(path: Path) -> None:
     """Push a file's or a folder's content to the disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         os.fsync(fd)
     finally:
@@ -53,7 +53,7 @@ def walk(folder: Path, *, topdown: bool = True) -> Iterator[tuple[str, list[str]
 
 def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file that must not exist yet, durably; its name is durable once its folder is synced."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         write_all(fd, data)
         os.fsync(fd)
@@ -72,7 +72,7 @@ def write_all_new(files: Mapping[Path, bytes]) -> None:
     fds = []
     try:
         for path, data in files.items():
-            fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+            fds.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
             write_all(fds[-1], data)
             # Begins to write it out, and does not wait.
             os.posix_fadvise(fds[-1], 0, 0, os.POSIX_FADV_DONTNEED)

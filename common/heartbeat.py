@@ -63,7 +63,7 @@ class Heartbeat:
 
     def _overwrite(self, data: bytes) -> None:
         """On a full disk the news that it is full needs no new block: blanks at the end of the file make room."""
-        fd = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW)
         try:
             os.pwrite(fd, data.ljust(_PADDED)[:_PADDED], 0)
         finally:
@@ -103,7 +103,7 @@ def seen(folder: Path, server_now: float) -> Iterator[Seen]:
 
 def _peek(path: Path) -> tuple[float, bytes]:
     """A small file's mtime and content, never waiting on a FIFO or following a link that lies in its place."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         figures = os.fstat(fd)
         if not stat.S_ISREG(figures.st_mode):

@@ -22,7 +22,7 @@ from common.token import check_barcode
 
 Event = Mapping[str, Any]
 # Never follow a link, never wait on a FIFO that somebody put in a ledger's place.
-_CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK
 
 # What open() says of a link, a folder, a FIFO or a socket in a ledger's place.
 _NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)
@@ -114,7 +114,7 @@ def attempts(events: Sequence[Event], stage: str) -> int:
     count = 0
     for event in _counting(events):
         kind, ours = event["event"], event.get("stage") == stage
-        if kind == "registered" or (kind in RESETS and (ours or event.get("stage") is None)):
+        if kind in RESETS and (ours or event.get("stage") is None):
             count = 0
         elif ours and kind == "attempt":
             count += 1

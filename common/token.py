@@ -97,6 +97,6 @@ def _object(data: bytes) -> dict[str, Any]:
 
 def _text(members: Mapping[str, Any], key: str) -> str:
     value = members.get(key, "")
-    if not isinstance(value, str) or "\0" in value or not value.isprintable():
+    if not isinstance(value, str) or not value.isprintable():
         raise TokenError(f"The token's {key} is not a printable text.")
     return value
