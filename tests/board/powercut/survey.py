@@ -36,6 +36,7 @@ class Survey:
 
 def record(scene: Scene, folder: Path, weakness: Weakness = nullcontext) -> tuple[Line, Recorder]:
     """Play a scene on a new board, and record it."""
+    folder.mkdir()
     line = Line(folder)
     line.prepare()
     Says.sayings = dict(scene.says)
@@ -48,7 +49,6 @@ def record(scene: Scene, folder: Path, weakness: Weakness = nullcontext) -> tupl
 
 def survey(scene: Scene, folder: Path, weakness: Weakness = nullcontext, apart: int = 2) -> Survey:
     """Enumerate the states of a scene and judge each; `apart` bounds the weak ones (see states)."""
-    folder.mkdir()
     judge = _Judge(scene, *record(scene, folder, weakness))
     log, base = judge.recorder.log, judge.recorder.base
     result, promised, met = Survey(scene, len(log)), promises(base, log), set[tuple[Plan, Promise]]()
@@ -62,6 +62,17 @@ def survey(scene: Scene, folder: Path, weakness: Weakness = nullcontext, apart: 
                 result.faults += [f"{scene}, cut {cut.point} after {after}: {fault}" for fault in faults]
     result.states, result.disks = len(judge.judged), len({key for key, _ in judge.judged})
     return result
+
+
+def first_fault(scene: Scene, line: Line, recorder: Recorder) -> str:
+    """What is wrong with the first unsafe state of a recording, as the power cut left it; nothing if all are safe."""
+    promised = promises(recorder.base, recorder.log)
+    for cut in cuts(recorder.base, recorder.log):
+        for disk in (disk for plan in cut.plans(1) for disk in cut.disks(plan)):
+            faults = raw_faults(disk, promised[cut.point], scene, line)
+            if faults:
+                return "; ".join(faults)
+    return ""
 
 
 class _Judge:
