@@ -9,12 +9,14 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+from common import board
 from tests.board.seam import READS, WRITES
 
 ALL = WRITES + READS
-_COMMON = str(Path(__file__).parents[2] / "common")
+_COMMON = Path(board.__file__).parent
 
 
 class Steps:
@@ -74,8 +76,21 @@ class Kill(Steps):
 
 
 def call_site() -> str:
-    """The nearest line of common/ that led to this call."""
-    frame = sys._getframe()
-    while frame.f_back is not None and not frame.f_code.co_filename.startswith(_COMMON):
+    """The two nearest lines of common/ that led to this call."""
+    frame: FrameType | None = sys._getframe()
+    found: list[str] = []
+    while frame is not None and len(found) < 2:
+        path = Path(frame.f_code.co_filename)
+        if path.parent == _COMMON:
+            found.append(f"{path.name}:{frame.f_lineno} {frame.f_code.co_name}")
         frame = frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
+    return " from ".join(found)
+
+
+class Pause(Steps):
+    """SIGSTOP before the step."""
+
+    def harm(self, name: str, call: Callable[[], Any], args: tuple[Any, ...]) -> Any:
+        """Stand still until somebody sends SIGCONT."""
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return call()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -49,12 +50,12 @@ class Scene:
             self.setup(line)
         Says.spoken = False
 
-    def play(self, line: Small, hook: Hook, weakness: Weakness = nullcontext) -> None:
-        """The scene in this process, each of its calls going through the hook."""
+    def play(self, line: Small, hook: Hook, weakness: Weakness = nullcontext, act: Act | None = None) -> None:
+        """The scene (or more than it) in this process, each of its calls going through the hook."""
         self.begin(line)
         line.remember_inode()
         with weakness(), seam(hook, ALL):
-            self.act(line)
+            (act or self.act)(line)
 
     def is_on(self) -> bool:
         """Whether the steps that matter have begun."""
@@ -195,8 +196,9 @@ def _told_to_go(line: Small) -> None:
     """The watchdog's order: the book goes back, then the process ends without any tidying."""
 
     def hand_back(_book: Book) -> None:
-        line.worker("two")._hand_back()
-        os._exit(0)
+        two = line.worker("two")
+        assert two.current is not None
+        two._leave(two._hand_back, two.current, signal.SIGTERM)
 
     Says.sayings = {"two": hand_back}
     line.turn("two")
@@ -206,10 +208,10 @@ def _too_slow(line: Small) -> None:
     """The watchdog's verdict on a book that takes too long."""
 
     def overrun(_book: Book) -> None:
-        current = line.worker("two").current
-        assert current is not None
-        current.overrun(1.0)
-        os._exit(0)
+        two = line.worker("two")
+        assert two.current is not None
+        current = two.current
+        two._leave(lambda: current.overrun(1.0), current, signal.SIGTERM)
 
     Says.sayings = {"two": overrun}
     line.turn("two")

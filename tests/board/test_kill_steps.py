@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,7 +22,6 @@ from tests.board.steps_scenes import BY_NAME, SCENES, Scene, Weakness
 # this, each state that a kill can leave is made once.
 EVERYTHING = bool(os.environ.get("BOARD_STEPS"))
 
-Property = Callable[[str, object], None]
 CHANGES = {*WRITES, "hardlink_to"} - {"replace", "open"}
 # Functions that change files in other tests: the uploader's last act, and what its supervisor sweeps.
 ELSEWHERE = {"remove_book", "sweep"}
@@ -66,16 +66,14 @@ def test_a_kill_at_every_step(name: str) -> None:
         assert tried(BY_NAME[name], folder) == {}
 
 
-def test_every_change_is_a_step(capsys: pytest.CaptureFixture[str], record_property: Property) -> None:
+def test_every_change_is_a_step(figure: Callable[[str], None]) -> None:
     """The scenes pass through every function of the board's modules that changes anything, at 40 places or more."""
     with memory() as folder:
         sites = sorted({step for scene in SCENES for step in scene.steps(folder)})
-    record_property("call sites", "; ".join(sites))
-    with capsys.disabled():
-        print(f"\nKilled at {len(sites)} call sites.")
+    figure(f"{len(sites)} call sites")
     print("\n".join(sites))
     assert len(sites) >= 40
-    passed = {(step.split()[1].partition(":")[0], step.split()[2]) for step in sites}
+    passed = set(re.findall(r"(\w+\.py):\d+ (\w+)", "\n".join(sites)))
     assert set(changing_functions()) - passed == set()
 
 
