@@ -31,8 +31,8 @@ TESTS = {
     "token": ["tests/unit/test_token.py"],
     "durable": ["tests/unit/test_durable.py"],
     "ledger": ["tests/unit/test_ledger.py"],
-    "listing": ["tests/unit/test_board.py", "tests/unit/test_listing.py"],
-    "board": ["tests/unit/test_board.py"],
+    "listing": ["tests/unit/test_listing.py", "tests/unit/test_board.py"],
+    "board": [f"tests/unit/test_{name}.py" for name in ("board", "board_claims", "board_moves", "seeder")],
     "reaper": ["tests/unit/test_reaper.py"],
     "worker": ["tests/unit/test_worker.py"],
 }
@@ -43,6 +43,7 @@ only_mutate = ["common/{module}.py"]
 pytest_add_cli_args_test_selection = {tests}
 pytest_add_cli_args = ["-p", "no:cacheprovider", "--basetemp={temp}"]
 timeout_constant = 20.0
+timeout_multiplier = 5.0
 use_git_change_detection = false
 track_dependencies = false
 """
@@ -87,11 +88,12 @@ def _mutmut(folder: Path, temp: Path, *arguments: str) -> str:
     # CI: hypothesis then tries the same examples every time, and has no deadline.
     environ = {**os.environ, "CI": "true", "TMPDIR": str(temp), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "mutmut", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environ, text=True, capture_output=True, check=False)
-    (folder / f"{arguments[0]}.log").write_text(done.stdout + done.stderr)
-    if done.returncode:
-        raise SystemExit(f"mutmut {arguments[0]} failed; see {folder}/{arguments[0]}.log:\n{done.stderr[-2000:]}")
-    return done.stdout
+    log = folder / f"{arguments[0]}.log"
+    with log.open("w") as out:
+        code = subprocess.run(command, cwd=folder, env=environ, stdout=out, stderr=out, check=False).returncode
+    if code:
+        raise SystemExit(f"mutmut {arguments[0]} failed; see {log}.")
+    return log.read_text()
 
 
 def _memory() -> str | None:
