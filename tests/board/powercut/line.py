@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from common import board, logs
 from common.attempt import Attempt, Desk
@@ -82,7 +82,7 @@ class Line:
 
     def _settings(self, options: dict[str, object]) -> Settings:
         common = GlobalSettings(pipeline_dir=self.root, processing_bucket=self.books, done_bucket="done", poll=0.02)
-        keys = {"class_": "theirs:Says", "backoff": 0, "options": options}
+        keys: dict[str, Any] = {"class_": "theirs:Says", "backoff": 0, "options": options}
         pairs = zip(NAMES, self.buckets, self.buckets[1:], strict=False)
         rows = [FilterRow(name=name, input_pipe=i, output_pipe=o, **keys) for name, i, o in pairs]
         return Settings(path=self.folder / "config.yaml", global_=common, filters=rows)
