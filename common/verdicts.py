@@ -35,9 +35,11 @@ def halting() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Halt(
-            f"The books' files cannot be worked on: {error}.", "Mend the disk; the stage goes on by itself."
-        ) from error
+        # Without the attempt's own folder: the same halt is to read the same, at each try.
+        where = str(error.filename or "").partition("/.scratch")[0]
+        what = f"{error.strerror or error}" + (f" ({where})" if where else "")
+        cure = "Mend the disk; the stage goes on by itself."
+        raise Halt(f"The books' files cannot be worked on: {what}.", cure) from error
 
 
 def as_verdict(error: BaseException, log: logging.Logger, barcode: str) -> StageError:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
-from common import board
+from common import board, durable
 from common.attempt import LEFT, LOST, Attempt, Desk
 from common.errors import Halt, Lost
 from common.feed import Feed
@@ -123,7 +123,8 @@ class Worker:
         except OSError as error:
             # Not even the verdict could be written: the token stays claimed until it can be returned.
             self._stranded.append(attempt)
-            self.feed.skip(held.barcode, _LOOK_AGAIN)
+            if error.errno not in durable.FULL:
+                self.feed.skip(held.barcode, _LOOK_AGAIN)
             cure = "Make space, or mend what is named; the stage goes on by itself."
             return self._halted(Halt(f"{held.barcode} could not be given a verdict: {error}", cure))
         except Lost:

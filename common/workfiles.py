@@ -187,12 +187,21 @@ def _hide(path: Path, scratches: Path, identity: Identity | None = None) -> Path
             # The next stage, done with its own, took the empty .scratch away.
             durable.make_dir(scratches)
         else:
-            if identity is None or _identity(gone) == identity:
+            if identity is None or _is(gone, identity):
                 return gone
+            # A name that should not have been taken; where a still newer folder has it, that stays.
             with suppress(OSError):
                 gone.rename(path)
             return None
     return None
+
+
+def _is(folder: Path, identity: Identity) -> bool:
+    """Whether it is that folder; not if the next attempt has swept it away meanwhile."""
+    try:
+        return _identity(folder) == identity
+    except FileNotFoundError:
+        return False
 
 
 def files(folder: Path) -> Iterator[Path]:
