@@ -37,7 +37,8 @@ class Fault(Steps):
     def harm(self, name: str, call: Callable[[], Any], args: tuple[Any, ...]) -> Any:
         """Fail; a call that fails by itself does so in its own way."""
         self.say("in process()" if in_process() else "in the worker")
-        if self.happens:
+        # A descriptor is closed even by a close that fails.
+        if self.happens or name == "close":
             self.other(name, call, args)
         if name == "fsync":
             self._unsynced.add(_file(args[0]))

@@ -15,7 +15,7 @@ from typing import Any
 from common import board
 from tests.board.seam import READS, WRITES
 
-ALL = WRITES + READS
+ALL = (*WRITES, *READS, "close")
 _COMMON = Path(board.__file__).parent
 
 

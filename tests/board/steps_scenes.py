@@ -37,6 +37,8 @@ class Scene:
     """How often some stage works on the book, undisturbed."""
     verdict: bool = False
     """Only what follows a stage's saying is new: the steps before it are those of other scenes."""
+    like: str = ""
+    """Another scene that shares steps with this one."""
 
     def line(self, folder: Path) -> Small:
         """The line of this scene in that folder."""
@@ -68,6 +70,11 @@ class Scene:
         file = folder / "steps"
         assert run(lambda: self.play(self.line(folder / "line"), Record(file, self.is_on)), folder / "failed") == 0
         return file.read_text().splitlines()
+
+    def own_steps(self, folder: Path) -> list[tuple[int, str]]:
+        """The steps that this scene does not share with the one that it is like, by number."""
+        shared = set(BY_NAME[self.like].steps(folder)) if self.like else set()
+        return [(at, step) for at, step in enumerate(self.steps(folder)) if step not in shared]
 
     def go_on(self, line: Small) -> None:
         """What happens after a death: the dead one's claims come back, seeding is repeated, new workers work."""
@@ -237,7 +244,8 @@ def _leftover(line: Small) -> None:
 def _silent(line: Small, worker: str, seconds: float) -> None:
     """A reaper has watched that worker keep silent for so long."""
     line.reaper.turn()
-    line.reaper._silent[worker] = (line.reaper._silent[worker][0], seconds)
+    (key,) = (key for key in line.reaper._silent if key.startswith(worker))
+    line.reaper._silent[key] = (line.reaper._silent[key][0], seconds)
 
 
 def _almost_reaped(line: Small) -> None:
@@ -266,7 +274,7 @@ SCENES = (
     Scene("seed completed", _registered_only, _seed),
     Scene("seed too late", _seed, _seed_late),
     Scene("seed after a leftover", _leftover, _seed),
-    Scene("start and leave", _seed, _start),
+    Scene("start and leave", _seed, _start, like="done"),
     Scene("done", _at("two", "one"), _turn("two")),
     Scene("retry", _at("two", "one"), _turn("two"), says={"two": _retry}, works=5, verdict=True),
     Scene("due again", _deferred, _claim, works=5),

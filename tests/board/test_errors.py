@@ -78,7 +78,8 @@ def _counted(line: Small, stage: str) -> int:
 
 def steps_to_fail(scene: Scene, folder: Path, calls: Sequence[str] = ()) -> list[tuple[int, str]]:
     """The steps of a scene by number: those of the given calls, or all; each place once."""
-    steps = [(at, step) for at, step in enumerate(scene.steps(folder)) if not calls or step.split()[0] in calls]
+    all_of_them = list(enumerate(scene.steps(folder))) if EVERYTHING else scene.own_steps(folder)
+    steps = [(at, step) for at, step in all_of_them if not calls or step.split()[0] in calls]
     return steps if EVERYTHING else sorted({step: (at, step) for at, step in reversed(steps)}.values())
 
 

@@ -38,22 +38,21 @@ def killed_at(scene: Scene, folder: Path, at: int, *, after: bool, weakness: Wea
     return line.wrongs(scene.ends, inode, scene.works + 1)
 
 
-def moments(steps: list[str]) -> list[tuple[int, bool]]:
+def moments(scene: Scene, folder: Path) -> list[tuple[int, str, bool]]:
     """At which steps to kill, and whether after them."""
     if EVERYTHING:
-        return [(at, after) for at in range(len(steps)) for after in (False, True)]
-    changes = [at for at, step in enumerate(steps) if step.split()[0] in WRITES]
-    return [(0, False), *((at, True) for at in changes)]
+        return [(at, step, after) for at, step in enumerate(scene.steps(folder)) for after in (False, True)]
+    steps = scene.own_steps(folder)
+    return [(*steps[0], False), *((at, step, True) for at, step in steps if step.split()[0] in WRITES)]
 
 
 def tried(scene: Scene, folder: Path, weakness: Weakness = nullcontext) -> dict[str, list[str]]:
     """The scene killed at each of its steps; what went wrong, by step."""
-    steps = scene.steps(folder)
     results = {
-        f"{scene.name}, {'after' if after else 'before'} {steps[at]} ({at})": killed_at(
+        f"{scene.name}, {'after' if after else 'before'} {step} ({at})": killed_at(
             scene, folder / f"{at}-{after}", at, after=after, weakness=weakness
         )
-        for at, after in moments(steps)
+        for at, step, after in moments(scene, folder)
     }
     print(f"{scene.name}: {len(results)} kills")
     return {moment: wrongs for moment, wrongs in results.items() if wrongs}
