@@ -41,11 +41,11 @@ if _file is not None:
 """
 # Ages judged by this host's clock.
 BY_THE_HOST = """
-import common.reaper, pathlib, time
+import common.reaper, os, time
 
 def _watch(self, claimants):
-    ages = {name: time.time() - common.reaper._beat(self.workers / f"{name}.json") / 1e9 for name in claimants}
-    self._silent = {name: (0, age) for name, age in ages.items()}
+    beats = {name: common.reaper._beat(self.workers / name) for name in os.listdir(self.workers)}
+    self._silent = {name: (0, time.time() - beat / 1e9) for name, beat in beats.items()}
 
 common.reaper.Reaper._watch = _watch
 """
@@ -144,7 +144,7 @@ def test_workers_a_day_apart_do_not_reap_each_other(tmp_path: Path) -> None:
     """Clocks a day ahead, a day behind and ten minutes apart: nobody's claim is taken while its worker lives."""
     with clocks(tmp_path, heartbeat=0.2, reap_after=1.5) as made:
         line = hold(made, "A1", "A2", holders=(600.0, -DAY), idle=(DAY, 0.0, -DAY))
-        time.sleep(4)
+        time.sleep(3)
         assert returned(line) == 0
         (tmp_path / "go").touch()
         until(lambda: len(list(line.bucket(1).glob("*.json"))) == 2)
@@ -189,7 +189,7 @@ def test_ages_by_the_hosts_clock_are_noticed(tmp_path: Path) -> None:
         until(lambda: returned(line) > 0)
 
 
-@pytest.mark.parametrize("shift", [DAY, -DAY, 600.0])
+@pytest.mark.parametrize("shift", [DAY, -DAY])
 def test_a_retry_is_due_by_the_boards_clock(tmp_path: Path, shift: float) -> None:
     """A retry in two seconds, given by a worker whose clock is wrong, is made by another then, no sooner."""
     with clocks(tmp_path) as made:
@@ -197,11 +197,10 @@ def test_a_retry_is_due_by_the_boards_clock(tmp_path: Path, shift: float) -> Non
     assert 1.9 <= second - first < 12
 
 
-@pytest.mark.parametrize("shift", [DAY, -DAY])
-def test_a_retry_by_the_hosts_clock_is_noticed(tmp_path: Path, shift: float) -> None:
-    """Twin: where the host's clock says when a retry is due, it comes at once or not for a day."""
+def test_a_retry_by_the_hosts_clock_is_noticed(tmp_path: Path) -> None:
+    """Twin: where the host's clock says when a retry is due, it comes at once."""
     with clocks(tmp_path, DUE_BY_THE_HOST) as made:
-        first, second = deferred_and_done(made, shift, patience=6)
+        first, second = deferred_and_done(made, -DAY)
     assert not 1.9 <= second - first < 12
 
 
@@ -212,8 +211,8 @@ def _time_of(line: Line, event: str) -> float:
     return min((written + shift for shift in (0.0, DAY, -DAY, -600.0)), key=lambda at: abs(at - time.time()))
 
 
-def deferred_and_done(made: Clocks, shift: float, patience: float = 40) -> tuple[float, float]:
-    """When the book was deferred and when it came through, by this host's clock; infinity if it did not."""
+def deferred_and_done(made: Clocks, shift: float) -> tuple[float, float]:
+    """When the book was deferred and when it came through, by this host's clock."""
     line = made.line.stage("later", "Later", 0, options={"delay": 2.0})
     line.seed(["A1"])
     worker = made.start("later", shift)
@@ -222,8 +221,5 @@ def deferred_and_done(made: Clocks, shift: float, patience: float = 40) -> tuple
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
     made.start("later", 0.0)
-    try:
-        until(lambda: line.places("A1") == ["01_b"], patience)
-    except AssertionError:
-        return first, float("inf")
+    until(lambda: line.places("A1") == ["01_b"], 40)
     return first, _time_of(line, "done")

@@ -19,8 +19,8 @@ from tests.board.fixtures import changed
 from tests.board.test_poison import alive_with
 from tests.helpers import Line, stop, until
 
-# Red after three seconds instead of thirty, so that a test need not wait.
-BOUND = 3.0
+# Red after two seconds instead of thirty, so that a test need not wait.
+BOUND = 2.0
 HASTY = f"import common.worker\ncommon.worker._STUCK = {BOUND}\n"
 # Once `frozen` exists, each listing of the bucket waits in a system call that does not come back.
 FREEZES = """

@@ -87,6 +87,7 @@ WHY = {
     "closes_all": "All descriptors are closed.",
     "deaf": LIMIT,
     "raises_much": "yyy",
+    "unprintable": "Odd",
 }
 # Without attempt lines, only what raises is counted.
 UNCOUNTED = """
@@ -124,9 +125,9 @@ def alive_with(tag: str) -> list[int]:
 
 @pytest.mark.slow
 def test_each_poison_fails_with_its_reason_and_the_others_flow(tmp_path: Path) -> None:
-    """Crashes, endless loops, deaf and hung processes: failed/ after two attempts, said why; good books arrive."""
+    """Crashes, loops, deaf, hung and talkative books: failed/ after two attempts, said why; good books arrive."""
     line = make(tmp_path, workers=3)
-    line.seed([*WHY, *(f"GOOD{number}" for number in range(30))])
+    line.seed([*WHY, "talks", *(f"GOOD{number}" for number in range(30))])
     assert line.drain(timeout=240) == 1, line.log()[-3000:]
     found = line.tokens()
     assert {barcode: found[barcode][0][0] for barcode in WHY} == dict.fromkeys(WHY, "00_b/failed")
@@ -135,27 +136,8 @@ def test_each_poison_fails_with_its_reason_and_the_others_flow(tmp_path: Path) -
     assert [n for n in range(30) if line.places(f"GOOD{n}") != ["02_b"]] == []
     assert {len(places) for places in found.values()} == {1}
     assert alive_with(line.filters[0]["options"]["tag"]) == []
-
-
-@pytest.mark.parametrize("barcode", ["talks", "raises_much"])
-def test_a_story_without_end_is_cut_short(tmp_path: Path, barcode: str) -> None:
-    """A stage that returns or says ten million letters leaves a small ledger, and the others flow."""
-    line = make(tmp_path)
-    line.seed([barcode, "GOOD"])
-    assert line.drain() in (0, 1)
-    assert line.places("GOOD") == ["02_b"]
-    story = line.root / "ledger" / barcode[-3:] / f"{barcode}.jsonl"
-    assert story.stat().st_size < 500_000
+    assert [str(story) for story in (line.root / "ledger").glob("*/*") if story.stat().st_size > 500_000] == []
     assert (line.root / "logs" / "poison.jsonl").stat().st_size < 1_000_000
-
-
-@pytest.mark.xfail(strict=True, reason="An exception that cannot be shown kills the worker.")
-def test_an_exception_that_cannot_be_shown(tmp_path: Path) -> None:
-    """An exception whose own text raises is a bug of the stage like any other: counted, told by its name."""
-    line = make(tmp_path)
-    line.seed(["unprintable"])
-    assert line.drain() == 1
-    assert "Odd" in why(line, "unprintable")
 
 
 def test_uncounted_deaths_are_noticed(tmp_path: Path) -> None:
@@ -186,7 +168,8 @@ def cgroup() -> Iterator[Path]:
     except OSError as error:
         if folder.is_dir():
             folder.rmdir()
-        pytest.skip(f"NO CONTROL GROUP FOR MEMORY CAN BE MADE, so nothing ran out of it: {error}")
+        reason = f"NO CONTROL GROUP FOR MEMORY CAN BE MADE, so nothing ran out of it: {error}"
+        (pytest.fail if os.environ.get("REQUIRE_ENGINE") else pytest.skip)(reason)
     yield folder
     until(lambda: not (folder / "cgroup.procs").read_text().strip())
     folder.rmdir()

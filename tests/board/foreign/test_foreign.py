@@ -35,6 +35,7 @@ class Shells:
         self.line = line
         self.script = script
         self.running: list[subprocess.Popen[bytes]] = []
+        self.python: list[subprocess.Popen[str]] = []
 
     def fill(self, count: int = 2) -> None:
         """See that so many run."""
@@ -48,14 +49,18 @@ class Shells:
         with (self.line.folder / "shell.log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
-    def kill(self, victim: subprocess.Popen[bytes]) -> None:
+    def ours(self, stage: str) -> None:
+        """Start a worker of ours, which ends with the shells."""
+        self.python.append(self.line.stage_process(stage))
+
+    def kill(self, victim: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
         """Kill -9 of a worker with all that it runs."""
         os.killpg(victim.pid, signal.SIGKILL)
         victim.wait()
 
     def end(self) -> None:
         """Kill them all."""
-        for process in self.running:
+        for process in (*self.running, *self.python):
             if process.poll() is None:
                 self.kill(process)
 
@@ -151,7 +156,7 @@ def test_a_book_that_kills_every_shell_is_counted(shells: Shells, tmp_path: Path
     shells.script = tmp_path / "deadly.sh"
     shells.script.write_text(WORKER.read_text().replace('sync "$scratch"/*', 'kill -9 0; sync "$scratch"/*'))
     line.seed(["DEADLY"])
-    first = line.stage_process("first")
+    shells.ours("first")
     until(lambda: line.places("DEADLY") == ["01_b"])
     for number in range(1, 6):
         shells.fill(1)
@@ -159,12 +164,9 @@ def test_a_book_that_kills_every_shell_is_counted(shells: Shells, tmp_path: Path
         shells.running[0].wait(30)
         (claim,) = (line.bucket(1) / "working").glob("DEADLY~*")
         claim.rename(line.bucket(1) / "DEADLY.json")
-    ours = line.stage_process("middle")
+    shells.ours("middle")
     until(lambda: line.places("DEADLY") == ["01_b/failed"])
     assert "died 5 times" in line.events("DEADLY")[-1]["reason"]
-    for process in (first, ours):
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def test_a_touch_that_creates_is_noticed(shells: Shells, tmp_path: Path) -> None:
@@ -175,16 +177,14 @@ def test_a_touch_that_creates_is_noticed(shells: Shells, tmp_path: Path) -> None
     shells.script.write_text(WORKER.read_text().replace('touch -c "$claim"', late))
     assert late in shells.script.read_text()
     line.seed(["A1"])
-    first = line.stage_process("first")
+    shells.ours("first")
     until(lambda: line.places("A1") == ["01_b"])
     shells.fill(1)
-    until(lambda: "done" in [e["event"] for e in line.events("A1") if e.get("stage") == "middle"])
+    until(lambda: (tmp_path / "processing" / "A1" / "middle").exists())
     (claim,) = (line.bucket(1) / "working").glob("A1~*")
     claim.rename(line.bucket(1) / "held" / "A1.json")
     (line.root / "go").touch()
     until(lambda: len(line.places("A1")) == 2)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
 
 
 def test_the_worker_is_short() -> None:
