@@ -123,6 +123,7 @@ class Fleet:
         self.line = line
         self.trees = {"previous": f"{old_tree}{os.pathsep}{line.folder}", "todays": str(line.folder)}
         self.running: dict[subprocess.Popen[bytes], tuple[str, str]] = {}
+        self.names: dict[subprocess.Popen[bytes], str] = {}
         self.started = 0
 
     def fill(self) -> None:
@@ -136,16 +137,19 @@ class Fleet:
 
     def _start(self, release: str, stage: str) -> None:
         self.started += 1
-        module = [sys.executable, "-P", "-m", "common.run", stage, "--worker", f"{stage}-{release}-{self.started}-ab"]
+        name = f"{stage}-{release}-{self.started}-ab"
+        module = [sys.executable, "-P", "-m", "common.run", stage, "--worker", name]
         command = [*module, "--config", str(self.line.config), "--metrics", "127.0.0.1:0"]
         environ = {**os.environ, "PYTHONPATH": self.trees[release]}
         with (self.line.folder / f"{release}.log").open("ab") as log:
             process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True)
-        self.running[process] = (release, stage)
+        self.running[process], self.names[process] = (release, stage), name
 
     def kill_one(self, dice: random.Random) -> None:
-        """Kill -9 of any worker."""
-        victim = dice.choice(list(self.running))
+        """Kill -9 of a worker that has a book in hand, if any has."""
+        claims = [path.name for path in self.line.root.glob("*/working/*~*.json")]
+        busy = [one for one in self.running if any(f"~{self.names[one]}." in claim for claim in claims)]
+        victim = dice.choice(busy or list(self.running))
         os.killpg(victim.pid, signal.SIGKILL)
         victim.wait()
 

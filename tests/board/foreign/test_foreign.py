@@ -23,7 +23,7 @@ from common.stage import Stage
 class Notes(Stage):
     def process(self, book, work):
         (work / f"{self.row.name}.txt").write_text(book.barcode)
-        time.sleep(0.02)
+        time.sleep(self.options.get("seconds", 0))
 """
 BOOKS, KILLS = 120, 12
 
@@ -53,13 +53,19 @@ class Shells:
         """Start a worker of ours, which ends with the shells."""
         self.python.append(self.line.stage_process(stage))
 
+    def kill_one(self, dice: random.Random) -> None:
+        """Kill -9 of one that has a book in hand, if any has."""
+        claims = [path.name for path in (self.line.bucket(1) / "working").glob("*~middle-sh-*")]
+        busy = [one for one in self.running if any(f"~middle-sh-{one.pid}-" in claim for claim in claims)]
+        self.kill(dice.choice(busy or self.running))
+
     def kill(self, victim: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
         """Kill -9 of a worker with all that it runs."""
         os.killpg(victim.pid, signal.SIGKILL)
         victim.wait()
 
     def end(self) -> None:
-        """Kill them all."""
+        """Kill them all, and ours."""
         for process in (*self.running, *self.python):
             if process.poll() is None:
                 self.kill(process)
@@ -74,7 +80,7 @@ def make(folder: Path, **middle: object) -> Line:
 @pytest.fixture
 def shells(tmp_path: Path) -> Iterator[Shells]:
     """Shells on a line of their own; they end with the test."""
-    made = Shells(make(tmp_path))
+    made = Shells(make(tmp_path, options={"seconds": 0.2}))
     yield made
     made.end()
 
@@ -94,11 +100,11 @@ def test_a_shell_beside_ours_under_fire(shells: Shells) -> None:
     shells.fill()
     up = line.up()
     try:
-        until(lambda: any((line.bucket(1) / "working").glob("*~middle-sh-*")), 60)
         for _ in range(KILLS):
-            time.sleep(dice.uniform(0.05, 0.4))
+            until(lambda: arrived(line) == BOOKS or any((line.bucket(1) / "working").glob("*~middle-sh-*")), 60)
+            time.sleep(dice.uniform(0.0, 0.1))
             shells.fill()
-            shells.kill(dice.choice(shells.running))
+            shells.kill_one(dice)
         until(lambda: shells.fill() or arrived(line) == BOOKS, 120)
     finally:
         up.terminate()
@@ -180,7 +186,7 @@ def test_a_touch_that_creates_is_noticed(shells: Shells, tmp_path: Path) -> None
     shells.ours("first")
     until(lambda: line.places("A1") == ["01_b"])
     shells.fill(1)
-    until(lambda: (tmp_path / "processing" / "A1" / "middle").exists())
+    until((tmp_path / "processing" / "A1" / "middle").exists)
     (claim,) = (line.bucket(1) / "working").glob("A1~*")
     claim.rename(line.bucket(1) / "held" / "A1.json")
     (line.root / "go").touch()
