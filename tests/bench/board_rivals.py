@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.board_forked import Timing, together
@@ -19,36 +18,30 @@ from tests.bench.rivals import Contender
 TRACED = 100
 
 
-@dataclass
-class Speed:
-    """One contender at one size; rates a second."""
+@dataclass(frozen=True)
+class Queue:
+    """One library's queue with messages in it; `rate` is how fast they were put."""
 
-    size: int
-    put: float
-    put_done: int
-    """How many of the messages were in the queue when the time was up."""
-    takes: dict[int, Timing] = field(default_factory=dict)
-    """By the number of workers; those that its manual does not allow are missing."""
+    contender: type[Contender]
+    folder: Path
+    count: int
+    rate: float
+
+    def take(self, workers: int, total: int, limit: float) -> Timing:
+        """Get and acknowledge so many; at most `limit` seconds."""
+        return together(lambda _number: _taking(self.contender, self.folder), workers, total, limit)
 
 
-def speed(contender: type[Contender], folder: Path, size: int, workers: list[int], moves: int, bound: float) -> Speed:
-    """Put `size` messages, then take a part of them with each number of workers; at most `bound` seconds each."""
+def queue(contender: type[Contender], folder: Path, size: int, bound: float) -> Queue:
+    """A queue of so many messages, or of as many as can be put in `bound` seconds."""
     folder.mkdir(parents=True)
-    try:
-        count, seconds = in_a_child(lambda: _put(contender, folder, size, bound))
-        os.sync()
-        found = Speed(size, count / seconds, count)
-        for number in workers if contender.processes else [1]:
-            total = min(moves, count // (len(workers) + 1))
-            found.takes[number] = together(lambda _number: _taking(contender, folder), number, total, bound)
-        return found
-    finally:
-        shutil.rmtree(folder)
+    count, seconds = in_a_child(lambda: _put(contender, folder, size, bound))
+    return Queue(contender, folder, count, count / seconds)
 
 
 def _put(contender: type[Contender], folder: Path, size: int, bound: float) -> tuple[int, float]:
-    queue, count, began = contender(folder), 0, time.monotonic()
-    for added in queue.put_all(f"message{number:07}" for number in range(size)):
+    contended, count, began = contender(folder), 0, time.monotonic()
+    for added in contended.put_all(f"message{number:07}" for number in range(size)):
         count += added
         if time.monotonic() - began > bound:
             break
@@ -56,9 +49,9 @@ def _put(contender: type[Contender], folder: Path, size: int, bound: float) -> t
 
 
 def _taking(contender: type[Contender], folder: Path) -> Iterator[str]:
-    queue = contender(folder)
+    contended = contender(folder)
     yield ""
-    while (text := queue.take()) is not None:
+    while (text := contended.take()) is not None:
         yield text
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from common import board
-from tests.bench import board_fill, rivals
+from tests.bench import board_fill, board_report, rivals
 from tests.bench.board_fill import Filled, room_for
-from tests.bench.board_forked import together
-from tests.bench.board_kill import fate
+from tests.bench.board_forked import Timing, together
+from tests.bench.board_kill import Fate, fate
 from tests.bench.board_moves import measure
+from tests.bench.board_results import Beside, Case, Results
 from tests.helpers import until
 
 BENCH = [sys.executable, "-m", "tests.bench.board"]
@@ -42,9 +43,10 @@ def test_the_whole_bench_at_a_tiny_size(tmp_path: Path, libraries: None) -> None
     done = subprocess.run([*BENCH, *sizes, *more], capture_output=True, text=True, check=True)
     found = json.loads(told.read_text())
     cases = {(row["kind"], row["workers"], row["fsync"]) for row in found["ours"]}
-    assert len(found["ours"]) == 2 * len(cases) == 2 * 12
+    assert len(cases) == 12
+    assert len(found["ours"]) == len(cases) * len(["control", 40, 80])
     assert set(found["half_drained"]) == {"40", "80"}
-    assert set(found["speeds"]) == {one.name for one in rivals.EVERYONE}
+    assert {row["name"] for row in found["beside"][0]["theirs"]} == {one.name for one in rivals.RIVALS}
     assert "durable moves, 1 worker" in done.stdout
     assert list(home.iterdir()) == []
 
@@ -53,7 +55,7 @@ def test_an_interrupted_bench_leaves_nothing(tmp_path: Path, libraries: None) ->
     """Ctrl-C in the midst of it removes the boards as well."""
     command = [*BENCH, "--sizes", "2000", "--moves", "100000", "--folder", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as bench:
-        until(lambda: list(tmp_path.glob("board-*/2000/pipeline/01_waiting/*.json")), 60)
+        until(lambda: list(tmp_path.glob("board-*/board2000/pipeline/01_waiting/*.json")), 60)
         bench.send_signal(signal.SIGINT)
         assert bench.wait(60) != 0
     assert list(tmp_path.iterdir()) == []
@@ -161,3 +163,37 @@ def test_a_fill_in_two_processes_is_whole(tmp_path: Path, monkeypatch: pytest.Mo
     filled.prepare()
     filled.fill()
     assert sorted(path.stem for path in filled.source.glob("*.json")) == [f"32101{number:09}" for number in range(41)]
+
+
+# --- the verdict ---
+
+
+def timing(rate: int) -> Timing:
+    """A pass at so many steps a second."""
+    return Timing(count=rate, seconds=1.0, cpu=0.5, doubled=0, troubles=(), complete=True)
+
+
+@pytest.mark.parametrize(
+    ("kept", "syncs", "answer"),
+    [
+        (True, (1.0, 2.0), "yes (finished moves, as durable: dirq QueueSimple 1.10)"),
+        (True, None, "yes (finished moves, as durable: dirq QueueSimple 1.10)"),
+        (True, (0.0, 0.0), "no (finished moves, as durable: dirq QueueSimple 0.50)"),
+        (False, (0.0, 0.0), "not measured"),
+    ],
+)
+def test_the_verdict_compares_equal_durability(kept: bool, syncs: tuple[float, float] | None, answer: str) -> None:
+    """A library that syncs meets our durable moves, one that does not meets those without fsync, a loser none."""
+    name = rivals.Dirq.name
+    cases = {Case("move", 1, True): 110, Case("move", 1, False): 50, Case("bare", 1, True): 999}
+    beside = Beside(40, theirs={name: {1: [timing(100)]}}, ours={case: [timing(rate)] for case, rate in cases.items()})
+    fates = {name: Fate(kept, "", 0.0, int(kept), 0, "")}
+    results = Results([40], beside={40: beside}, syncs={name: syncs}, fates=fates)
+    assert list(board_report.verdict(results))[-1].endswith(f"through a kill: {answer}")
+
+
+def test_flatness_is_told_as_missed_when_a_larger_board_is_slower() -> None:
+    """An aim is called met only when the slowest size meets it."""
+    sizes = {size: [timing(rate)] for size, rate in {0: 1_000, 40: 1_000, 80: 880}.items()}
+    told = list(board_report.aims(Results([40, 80], ours={Case("move", 1, True): sizes})))
+    assert [line.rpartition("aim ")[2].split(" (")[0] for line in told] == ["500/s: met", "0.90: MISSED"]
