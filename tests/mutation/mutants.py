@@ -33,8 +33,8 @@ TESTS = {
     "ledger": ["tests/unit/test_ledger.py"],
     "listing": ["tests/unit/test_listing.py", "tests/unit/test_board.py"],
     "board": [f"tests/unit/test_{name}.py" for name in ("board", "board_claims", "board_moves", "seeder")],
-    "reaper": ["tests/unit/test_reaper.py"],
-    "worker": ["tests/unit/test_worker.py"],
+    "reaper": ["tests/unit/test_reaper_turns.py", "tests/unit/test_reaper.py"],
+    "worker": [f"tests/unit/test_{name}.py" for name in ("worker", "worker_halts", "worker_watch")],
 }
 CONFIGURATION = """\
 [tool.mutmut]
@@ -42,7 +42,7 @@ source_paths = ["common"]
 only_mutate = ["common/{module}.py"]
 pytest_add_cli_args_test_selection = {tests}
 pytest_add_cli_args = ["-p", "no:cacheprovider", "--basetemp={temp}"]
-timeout_constant = 20.0
+timeout_constant = 10.0
 timeout_multiplier = 5.0
 use_git_change_detection = false
 track_dependencies = false

@@ -120,6 +120,13 @@ def test_a_file_that_cannot_be_replaced(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_file_that_cannot_even_be_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the temporary file cannot be made, that is the error that is told."""
+    monkeypatch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(OSError, match="full"):
+        durable.write_file(tmp_path / "a", b"new")
+
+
 def test_a_rename_that_reports_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rename that happened although it reports failure counts as done; one that did not happen is an error."""
     (tmp_path / "a").touch()

@@ -189,10 +189,10 @@ def test_what_is_no_ledger(ledger: Ledger, kind: str, number: int) -> None:
     with pytest.raises(NoLedger) as caught:
         ledger.append("A1", "done")
     assert (caught.value.errno, caught.value.filename) == (number, str(path))
-    assert "is no regular file" in (caught.value.strerror or "")
+    assert caught.value.strerror == "it is no regular file"
     with pytest.raises(NoLedger) as caught:
         ledger.read("A1")
-    assert caught.value.filename == str(path)
+    assert (caught.value.strerror, caught.value.filename) == ("it is no regular file", str(path))
     assert len(os.listdir("/proc/self/fd")) == before
 
 

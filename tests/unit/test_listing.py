@@ -32,19 +32,19 @@ def filled(root: Path) -> Path:
         for barcode in barcodes:
             board.path_of(bucket, barcode, state).write_text("{}")
     for folder in (bucket, bucket / "working", bucket / "held"):
-        (folder / "stranger").touch()
-        (folder / ".hidden").touch()
+        for name in ("stranger", "a b.json", ".hidden"):
+            (folder / name).touch()
     return bucket
 
 
 @pytest.mark.parametrize(
     ("state", "barcodes", "others"),
     [
-        (board.WAITING, ["A1", "A2", "A3"], 1),
-        (board.WORKING, ["B1", "B2"], 1),
+        (board.WAITING, ["A1", "A2", "A3"], 2),
+        (board.WORKING, ["B1", "B2"], 2),
         (board.DEFERRED, ["C1", "C2"], 0),
         (board.FAILED, ["D1"], 0),
-        (board.HELD, ["E1"], 1),
+        (board.HELD, ["E1"], 2),
     ],
 )
 def test_each_state_of_a_bucket(root: Path, state: str, barcodes: list[str], others: int) -> None:
@@ -53,8 +53,8 @@ def test_each_state_of_a_bucket(root: Path, state: str, barcodes: list[str], oth
     assert sorted(listing.barcodes(bucket, state)) == barcodes
     assert listing.count(bucket, state) == len(barcodes)
     assert listing.tally(bucket, state) == (len(barcodes), others)
-    strange = list(listing.strangers(bucket, state))
-    assert strange == [listing.folder_of(bucket, state) / "stranger"] * others
+    strange = sorted(listing.strangers(bucket, state))
+    assert strange == [listing.folder_of(bucket, state) / name for name in ("a b.json", "stranger")[:others]]
 
 
 def test_a_bucket_that_is_not_there(root: Path) -> None:
@@ -90,6 +90,14 @@ def test_a_claim_is_read_from_its_name(root: Path) -> None:
     assert found.inode == held.path.stat().st_ino
 
 
+def test_the_first_tilde_ends_the_barcode(root: Path) -> None:
+    """Whatever a worker is called, the book is what stands before the first tilde."""
+    (root / HERE / "working" / "A1~w~2.7.json").touch()
+    found = listing.parse_claim(root / HERE, "A1~w~2.7.json")
+    assert found is not None
+    assert (found.barcode, found.worker, found.number) == ("A1", "w~2", 7)
+
+
 @pytest.mark.parametrize(
     "name", ["A1~w-1.0.json", "A1~w-1.01.json", "A1~w-1.x.json", "A1~.1.json", "A1~w-1.1", "~w-1.1.json", "A1.json"]
 )
@@ -123,6 +131,7 @@ def test_all_places_of_a_book(root: Path) -> None:
     """Every copy of a book's token is found, in every state of every bucket, a claim with its worker."""
     buckets = [root / HERE, root / "02_out"]
     held = claimed(buckets[0], "A1")
+    claimed(buckets[0], "A2", number=2)
     for state in (board.WAITING, board.DEFERRED, board.FAILED, board.HELD):
         board.path_of(buckets[1], "A1", state).write_text("{}")
     board.path_of(buckets[1], "A2", board.WAITING).write_text("{}")

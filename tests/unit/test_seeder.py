@@ -17,7 +17,7 @@ from tests.unit.test_board import put, seeder, state
 
 def registered_only(root: Path, barcode: str, bucket: str = "01_in") -> Path:
     """The token of a book whose seeder died between registering and placing."""
-    path = root / "seeding" / f"{barcode}~gone.1.json"
+    path = root / "seeding" / f"{barcode}~gone~1.1.json"
     path.write_text(json.dumps({"barcode": barcode}))
     Ledger(root / "ledger").register(barcode, bucket=bucket, token=path.name)
     return path
@@ -44,6 +44,8 @@ def test_what_is_seeded(root: Path, ledger: Ledger) -> None:
     assert [line["token"] for line in lines] == ["A1~s-1.1.json", "B2~s-1.2.json"]
     assert one.seed("C3", root / "01_in", "/p", "/d")
     assert ledger.read("C3")[0]["token"] == "C3~s-1.3.json"
+    token = json.loads((root / "01_in" / "C3.json").read_bytes())
+    assert token == {"barcode": "C3", "processing_bucket": "/p", "done_bucket": "/d"}
 
 
 def test_durable_before_it_is_known(root: Path) -> None:
@@ -149,6 +151,15 @@ def test_what_is_not_registered_is_left_to_its_seeder(root: Path, ledger: Ledger
     assert left == set(names) - {"C3~old.1.json"}
 
 
+def test_the_age_of_leftovers_is_the_file_servers_matter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How old a leftover is is judged by the clock of the file server that holds it."""
+    (root / "seeding" / "C3~new.1.json").touch()
+    later = {str(root / "seeding"): time.time() + durable.LEFTOVER_AGE + 1000}
+    monkeypatch.setattr(durable, "server_time", lambda folder: later[str(folder)])
+    assert seeder(root).recover() == 0
+    assert list((root / "seeding").iterdir()) == []
+
+
 def test_a_token_that_somebody_else_recovers(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two seeders that recover at the same time one places the token; the other counts nothing and goes on."""
     registered_only(root, "A1")
@@ -158,7 +169,7 @@ def test_a_token_that_somebody_else_recovers(root: Path, monkeypatch: pytest.Mon
     def meanwhile(folder: Path) -> list[str]:
         names = real(folder)
         monkeypatch.setattr(os, "listdir", real)
-        (root / "seeding" / "A1~gone.1.json").rename(root / "01_in" / "A1.json")
+        (root / "seeding" / "A1~gone~1.1.json").rename(root / "01_in" / "A1.json")
         return names
 
     monkeypatch.setattr(os, "listdir", meanwhile)

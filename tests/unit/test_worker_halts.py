@@ -1,0 +1,305 @@
+"""When a worker halts, how long it waits, how it goes on, and what becomes of claims without a verdict."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from common import board, worker
+from common.attempt import Attempt
+from common.errors import Halt
+from common.ledger import Ledger
+from common.stage import Book
+from tests.unit.test_worker import broken, waits
+from tests.unit.workbench import Bench, Does
+
+
+def locked(_book: Book, _work: Path) -> None:
+    """A stage that cannot work."""
+    raise Halt("The door is locked.", "Put the key there.")
+
+
+def failing(number: int) -> Callable[..., None]:
+    """A ledger that cannot be written."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fails
+
+
+def stranded(bench: Bench, barcode: str = "A1") -> Attempt:
+    """A claim of which no verdict could be written."""
+    attempt = Attempt(bench.worker.desk, bench.claim(barcode))
+    bench.worker._stranded.append(attempt)
+    return attempt
+
+
+def test_a_halt_is_shown_everywhere(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A halt is in the metrics, in the heartbeat file with its cure, in the readiness, and once in the log."""
+    bench = Bench(root, locked)
+    found = waits(bench, monkeypatch)
+    bench.put("A1")
+    for _ in range(3):
+        bench.worker._turn_safely()
+        bench.worker.feed._relist_at = 0.0
+    assert bench.metric("grin_stage_paused", reason="halt") == 1
+    facts = bench.facts()
+    assert (facts["halted"], facts["cure"]) == ("The door is locked.", "Put the key there.")
+    assert bench.worker.ready() == (False, "halted")
+    (record,) = [record for record in bench.records if record.levelname == "ERROR"]
+    assert record.getMessage() == "The door is locked."
+    assert (vars(record)["cure"], vars(record)["halted"]) == ("Put the key there.", True)
+    assert found == [1.0, 2.0, 4.0]
+    assert bench.places() == ["01_in/A1.json"]
+    assert bench.metric("grin_stage_tokens_total", outcome="halted") is None
+
+
+def test_a_halt_is_over_when_a_book_has_a_verdict(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a book has been worked on, the halt is nowhere to be seen any more, and the next one begins anew."""
+    bench = Bench(root, locked)
+    found = waits(bench, monkeypatch)
+    bench.put("A1")
+    bench.worker._turn_safely()
+    Does.deed = staticmethod(lambda _book, _work: None)
+    bench.worker.feed._relist_at = 0.0
+    bench.worker._turn_safely()
+    assert bench.places() == ["02_out/A1.json"]
+    assert bench.metric("grin_stage_paused", reason="halt") == 0
+    assert (bench.facts()["halted"], bench.facts()["cure"]) == (None, None)
+    assert bench.worker.ready() == (True, "ready")
+    assert bench.said()[-1] == "The cause of the halt is gone; the stage goes on."
+    bench.worker._halted(Halt("Again."))
+    assert found == [1.0, 1.0]
+    assert bench.said()[-1] == "Again."
+
+
+def test_nothing_is_announced_without_a_halt(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A book's verdict costs no heartbeat file when there was no halt."""
+    bench = Bench(root)
+    monkeypatch.setattr(bench.worker.heartbeat, "announce", broken)
+    bench.put("A1")
+    bench.worker._turn_safely()
+    assert bench.places() == ["02_out/A1.json"]
+    assert bench.records == []
+
+
+def test_the_longest_wait_of_a_halt(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waits of a halt that lasts double from one second up to one minute."""
+    bench = Bench(root)
+    found = waits(bench, monkeypatch)
+    for _ in range(12):
+        bench.worker._halted(Halt("No."))
+    assert found == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, *[60.0] * 6]
+
+
+def test_a_very_long_halt(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a stage halts, what it remembers of it stays small."""
+    bench = Bench(root)
+    waits(bench, monkeypatch)
+    for _ in range(50):
+        bench.worker._halted(Halt("No."))
+    assert bench.worker._halts <= 10
+
+
+def test_a_board_that_fails_is_a_halt(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the board itself cannot be used the worker halts with the error, and goes on by itself."""
+    bench = Bench(root)
+    waits(bench, monkeypatch)
+    monkeypatch.setattr(bench.worker.feed, "next", broken)
+    bench.worker._turn_safely()
+    assert "The board cannot be used: [Errno 28] full" in bench.facts()["halted"]
+    assert bench.facts()["cure"].startswith("Mend the disk")
+
+
+def test_a_halt_that_cannot_be_announced(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When even the heartbeat file cannot be written, that is logged and the halt is one all the same."""
+    bench = Bench(root)
+    found = waits(bench, monkeypatch)
+    monkeypatch.setattr(bench.worker.heartbeat, "announce", broken)
+    bench.worker._halted(Halt("No."))
+    assert found == [1.0]
+    assert bench.said()[-1] == "The heartbeat file cannot be written: [Errno 28] full"
+
+
+# --- the configuration is read anew ---------------------------------------------------------------------------------
+
+
+def test_after_a_halt_the_configuration_is_new(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a halt the stage is made anew from the configuration: the new one is opened, then the old one closed."""
+    bench = Bench(root)
+    waits(bench, monkeypatch)
+    old = bench.worker.desk.stage
+    bench.keys |= {"attempts": 3, "wip_limit": 1, "poll": 0.7}
+    bench.worker._halted(Halt("No."))
+    desk = bench.worker.desk
+    assert desk.stage is not old
+    assert (desk.row.attempts, desk.settings.global_.poll) == (3, 0.7)
+    assert Does.happened == ["opened", "closed"]
+    (root / "02_out" / "B2.json").write_text("{}")
+    assert "wip_limit" in bench.worker.limits.reached()
+
+
+def test_a_configuration_that_cannot_be_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the configuration cannot be read, or the new stage not opened, the old one holds, and the log says so."""
+    bench = Bench(root)
+    waits(bench, monkeypatch)
+    desk, stage = bench.worker.desk, bench.worker.desk.stage
+
+    def fails() -> None:
+        raise ValueError("line 3")
+
+    monkeypatch.setattr(bench.worker, "renew", fails)
+    bench.worker._halted(Halt("No."))
+    assert bench.said()[-1].endswith("the old one holds: line 3")
+    assert (bench.worker.desk, bench.worker.desk.stage, Does.happened) == (desk, stage, [])
+    assert bench.worker.stopping_since is None
+
+
+@pytest.mark.parametrize("change", [{"output": "02_other"}, {"behind": "04_far"}])
+def test_a_line_that_has_changed_needs_a_new_worker(
+    root: Path, change: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a bucket of the line has changed, the worker ends in good order, still as the stage that it was."""
+    bench = Bench(root)
+    waits(bench, monkeypatch)
+    stage = bench.worker.desk.stage
+    monkeypatch.setattr(bench.worker, "renew", lambda: bench.desk(**change))
+    bench.worker._halted(Halt("No."))
+    assert bench.worker.stopping_since == pytest.approx(time.monotonic(), abs=60)
+    assert bench.worker.desk.stage is stage
+    assert Does.happened == []
+    assert bench.said()[-1].startswith("The line of stages has changed")
+
+
+# --- claims without a verdict ---------------------------------------------------------------------------------------
+
+
+def test_a_verdict_that_cannot_be_written(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token stays claimed and nothing is claimed meanwhile; once it can be it is returned, and the others flow."""
+    bench = Bench(root)
+    found = waits(bench, monkeypatch)
+    bench.put("A1", "A2")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "append", failing(errno.EIO))
+        bench.worker._turn_safely()
+        (first,) = [barcode for barcode in ("A1", "A2") if "working" in bench.places(barcode)[0]]
+        patch.setattr(board, "give_back", broken)
+        bench.worker._turn_safely()
+        assert "working" in bench.places(first)[0]
+        assert found == [1.0, 0.5]
+    assert f"{first} could not be given a verdict" in bench.facts()["halted"]
+    assert bench.facts()["cure"].startswith("Make space")
+    assert bench.worker.current is None
+    bench.worker._turn_safely()
+    assert bench.places(first) == [f"01_in/{first}.json"]
+    other = "A2" if first == "A1" else "A1"
+    assert bench.places(other) == [f"02_out/{other}.json"]
+
+
+@pytest.mark.parametrize(("number", "skipped"), [(errno.ENOSPC, False), (errno.EIO, True)])
+def test_which_book_waits_for_its_next_look(
+    root: Path, number: int, skipped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk makes no book wait longer than itself; a book with another error is left alone for a minute."""
+    bench = Bench(root)
+    waits(bench, monkeypatch)
+    bench.put("A1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "append", failing(number))
+        bench.worker._turn_safely()
+    until = bench.worker.feed._skipped.get("A1")
+    assert (until is not None) == skipped
+    assert until is None or until == pytest.approx(time.monotonic() + worker._LOOK_AGAIN, abs=30)
+
+
+def test_what_is_returned_says_why(root: Path) -> None:
+    """A claim without a verdict that had begun an attempt is returned as halted, so that it does not count."""
+    bench = Bench(root)
+    attempt = stranded(bench)
+    attempt._record("attempt")
+    assert bench.worker._return_stranded()
+    assert bench.kinds() == ["attempt", "halted"]
+    assert bench.ledger.read("A1")[-1]["reason"] == "the verdict could not be written"
+    assert bench.places() == ["01_in/A1.json"]
+    assert bench.worker._stranded == []
+
+
+def test_a_stranded_claim_that_somebody_took(root: Path) -> None:
+    """A claim without a verdict that a reaper has taken back needs nothing more."""
+    bench = Bench(root)
+    board.take_back(stranded(bench).held)
+    assert bench.worker._return_stranded()
+    assert bench.worker._stranded == []
+
+
+def test_a_stranded_claim_whose_places_are_taken(root: Path) -> None:
+    """A claim that finds its place taken by a copy is left for a person, with a word, and the others are returned."""
+    bench = Bench(root)
+    first = stranded(bench)
+    stranded(bench, "B2")
+    bench.put("A1")
+    assert bench.worker._return_stranded()
+    assert first.held.path.exists()
+    assert bench.places("B2") == ["01_in/B2.json"]
+    assert bench.said()[-1].endswith("The claim stays where it is.")
+    assert vars(bench.records[-1])["barcode"] == "A1"
+
+
+def test_a_stranded_claim_that_must_wait_longer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One claim that cannot be returned yet keeps none of the others from it, and is tried again."""
+    bench = Bench(root)
+    first, second = stranded(bench), stranded(bench, "B2")
+    real = board.give_back
+
+    def some(held: board.Claim) -> None:
+        if held.barcode == "A1":
+            raise OSError(errno.EIO, "not yet")
+        real(held)
+
+    monkeypatch.setattr(board, "give_back", some)
+    assert not bench.worker._return_stranded()
+    assert bench.worker._stranded == [first]
+    assert not second.held.path.exists()
+    monkeypatch.setattr(board, "give_back", real)
+    assert bench.worker._return_stranded()
+
+
+# --- reaping --------------------------------------------------------------------------------------------------------
+
+
+def test_reaping_several_times_within_reap_after(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker looks for the dead eight times within reap_after, not at every turn."""
+    bench = Bench(root, reap_after=80)
+    turns: list[float] = []
+    monkeypatch.setattr(bench.worker.reaper, "turn", lambda: turns.append(0) or 0)
+    for ago, reaped in ((9.0, 0), (11.0, 1), (9.0, 1)):
+        bench.worker._reaped = time.monotonic() - ago
+        bench.worker._reap()
+        assert len(turns) == reaped
+        if ago > 10:
+            assert time.monotonic() - bench.worker._reaped < 5
+
+
+def test_claims_that_a_worker_does_not_know_of(root: Path) -> None:
+    """A claim under its own name that a worker knows nothing of comes back; one without a verdict is its own matter."""
+    bench = Bench(root, reap_after=80)
+    stranded(bench)
+    bench.claim("B2")
+    for _ in range(4):
+        bench.worker._reaped = time.monotonic() - 11
+        bench.worker._reap()
+    assert "working" in bench.places("A1")[0]
+    assert bench.places("B2") == ["01_in/B2.json"]
+
+
+def test_only_its_own_bucket_is_reaped(root: Path) -> None:
+    """A worker brings back the claims in its input bucket, after the silence that the configuration says."""
+    bench = Bench(root, reap_after=80)
+    assert bench.worker.reaper.buckets == [root / "01_in"]
+    assert bench.worker.reaper.reap_after == 80
