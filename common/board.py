@@ -14,6 +14,7 @@ is the fence as well: a worker whose claim was taken back cannot finish it, howe
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -202,7 +203,7 @@ def _rename(held: Claim, target: Path) -> None:
     os.rename(held.path, target)  # noqa: PTH104
     if seen and _links(held.path) > 1:
         # Somebody had given this very token a second name there: renaming one onto the other does nothing.
-        held.path.unlink(missing_ok=True)
+        held.path.unlink()
 
 
 def _is_there(path: Path) -> bool:
@@ -217,8 +218,9 @@ def _links(path: Path) -> int:
     """How many names a file has. It is opened for that: a network file system then asks its server, not its memory."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return 0
+    except OSError as error:
+        # A symbolic link, set aside like any stranger; it is no token, so its memory will do.
+        return os.lstat(path).st_nlink if error.errno == errno.ELOOP else 0
     try:
         return os.fstat(fd).st_nlink
     finally:
@@ -227,7 +229,7 @@ def _links(path: Path) -> int:
 
 def _same(path: Path, inode: int) -> bool:
     try:
-        return inode != 0 and os.lstat(path).st_ino == inode
+        return os.lstat(path).st_ino == inode
     except OSError:
         return False
 
