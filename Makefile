@@ -48,6 +48,9 @@ soak: setup  ## 100,000 books through three stages: memory, descriptors and temp
 powercut: setup  ## every enumerated power cut, and fifty real ones on a real ext4 (root, xfsprogs)
 	GRIN_SNAPSHOTS=50 $(BIN)/pytest tests/board/powercut
 
+fuzz: setup  ## 10,000 strangers of every kind in one bucket
+	GRIN_FUZZ=10000 $(BIN)/pytest tests/board/test_strangers.py
+
 scale: setup  ## a million tokens: claims, scrapes, seeding
 	GRIN_SCALE=1000000 $(BIN)/pytest tests/board/test_scale.py
 
@@ -59,4 +62,4 @@ clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint fmt bench bench-board storm storm-lies soak powercut scale mutants clean
+.PHONY: help setup demo test lint fmt bench bench-board storm storm-lies soak powercut fuzz scale mutants clean
