@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 
 from tests.board.steps_hooks import Steps
 
-# The functions themselves, for this module's own looks: inside the seam the names lead through it.
-_STAT, _FSTAT = os.stat, os.fstat
+# The function itself, for this module's own looks: inside the seam its name leads through it.
+_FSTAT = os.fstat
 _NAMES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir")
 
 
@@ -24,7 +25,7 @@ class Fault(Steps):
         self.number = number
         self.report = report
         self.happens = happens
-        self._unsynced: set[tuple[int, int]] = set()
+        self._unsynced: set[tuple[int, int, bool]] = set()
 
     def other(self, name: str, call: Callable[[], Any], args: tuple[Any, ...]) -> Any:
         """The call, and an eye on what is synced again without having been written again."""
@@ -50,12 +51,11 @@ class Fault(Steps):
             report.write(f"{what}\n")
 
     def _changed(self, name: str, args: tuple[Any, ...], result: Any) -> None:
-        """What was written again may be synced again: a file's bytes, a folder's names."""
+        """What was written anew may be synced again; a folder, once anything has got a new name."""
         if name == "write":
             self._unsynced.discard(_file(args[0]))
         elif name in _NAMES or (name == "open" and args[1] & os.O_CREAT):
-            paths = [Path(arg) for arg in args if isinstance(arg, str | Path)]
-            self._unsynced -= {_file(path.parent) for path in paths}
+            self._unsynced = {file for file in self._unsynced if not file[2]}
             self._unsynced -= {_file(result)} if name == "open" else set()
 
 
@@ -69,13 +69,10 @@ def in_process() -> bool:
     return False
 
 
-def _file(fd_or_path: int | Path) -> tuple[int, int]:
-    """Which file or folder that is; none of them when it is gone."""
-    try:
-        found = _FSTAT(fd_or_path) if isinstance(fd_or_path, int) else _STAT(fd_or_path)
-    except FileNotFoundError:
-        return 0, 0
-    return found.st_dev, found.st_ino
+def _file(fd: int) -> tuple[int, int, bool]:
+    """Which file or folder that is, and whether it is a folder."""
+    found = _FSTAT(fd)
+    return found.st_dev, found.st_ino, stat.S_ISDIR(found.st_mode)
 
 
 FULL, BROKEN, GONE = errno.ENOSPC, errno.EIO, errno.ENOENT

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -75,11 +75,19 @@ class Kill(Steps):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def each_place_once(steps: Iterable[tuple[int, str]], depth: int = 99) -> list[tuple[int, str]]:
+    """Of the numbered steps those that come first by a place; places are the same that are so for `depth` lines."""
+    first: dict[str, tuple[int, str]] = {}
+    for at, step in steps:
+        first.setdefault(" from ".join(step.split(" from ")[:depth]), (at, step))
+    return list(first.values())
+
+
 def call_site() -> str:
-    """The two nearest lines of common/ that led to this call."""
+    """The lines of common/ that led to this call, nearest first."""
     frame: FrameType | None = sys._getframe()
     found: list[str] = []
-    while frame is not None and len(found) < 2:
+    while frame is not None:
         path = Path(frame.f_code.co_filename)
         if path.parent == _COMMON:
             found.append(f"{path.name}:{frame.f_lineno} {frame.f_code.co_name}")

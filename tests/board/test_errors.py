@@ -15,6 +15,7 @@ from common.ledger import attempts
 from tests.board import weak
 from tests.board.steps import NAMES, Small, memory, run
 from tests.board.steps_faults import BROKEN, FULL, GONE, Fault
+from tests.board.steps_hooks import each_place_once
 from tests.board.steps_scenes import BY_NAME, SCENES, Scene, Weakness
 
 # Without this each place in the code is made to fail once a scene, however often the scene comes by there.
@@ -78,9 +79,8 @@ def _counted(line: Small, stage: str) -> int:
 
 def steps_to_fail(scene: Scene, folder: Path, calls: Sequence[str] = ()) -> list[tuple[int, str]]:
     """The steps of a scene by number: those of the given calls, or all; each place once."""
-    all_of_them = list(enumerate(scene.steps(folder))) if EVERYTHING else scene.own_steps(folder)
-    steps = [(at, step) for at, step in all_of_them if not calls or step.split()[0] in calls]
-    return steps if EVERYTHING else sorted({step: (at, step) for at, step in reversed(steps)}.values())
+    all_of_them = list(enumerate(scene.steps(folder))) if EVERYTHING else each_place_once(scene.own_steps(folder))
+    return [(at, step) for at, step in all_of_them if not calls or step.split()[0] in calls]
 
 
 def tried(
@@ -98,7 +98,12 @@ def tried(
     return {step: wrongs for step, wrongs in results.items() if wrongs}
 
 
-@pytest.mark.parametrize("name", ALIVE)
+# Until the line that says "done" is the worker's own step too.
+UNTIL = pytest.mark.xfail(strict=True, reason="an error of the ledger at the line that says done burns an attempt")
+EIO_CASES = [pytest.param(name, marks=UNTIL if name in ("done", "adopt") else ()) for name in ALIVE]
+
+
+@pytest.mark.parametrize("name", EIO_CASES)
 def test_an_input_output_error_at_every_step(name: str) -> None:
     """EIO at any step: the book arrives once, no attempt is burnt, no failed fsync repeated, nobody need help."""
     assert tried(name, BROKEN) == {}

@@ -20,7 +20,7 @@ from common.ledger import attempts
 from common.worker import Worker
 from tests.board.seam import seam
 from tests.board.steps import BOOK, Says, Small, ended, fork, memory, unsynced
-from tests.board.steps_hooks import ALL, Record, Steps
+from tests.board.steps_hooks import ALL, Record, Steps, each_place_once
 from tests.board.steps_scenes import Weakness
 
 OTHER = "B2"
@@ -113,7 +113,7 @@ def tried(*, hangs: bool, among: str = "", weakness: Weakness = nullcontext) -> 
     """A SIGTERM at each step, or at those of one call; what went wrong, by step."""
     with memory() as folder:
         steps = [(at, step) for at, step in enumerate(undisturbed(folder)) if step.startswith(among)]
-        chosen = steps if EVERYTHING else sorted({step: (at, step) for at, step in reversed(steps)}.values())
+        chosen = steps if EVERYTHING else each_place_once(steps, 2)
         results = {f"{step} ({at})": wrongs(folder / str(at), at, weakness, hangs=hangs) for at, step in chosen}
     print(f"{len(results)} signals")
     return {step: found for step, found in results.items() if found}
