@@ -278,12 +278,12 @@ def test_reaping_several_times_within_reap_after(root: Path, monkeypatch: pytest
     bench = Bench(root, reap_after=80)
     turns: list[float] = []
     monkeypatch.setattr(bench.worker.reaper, "turn", lambda: turns.append(0) or 0)
-    for ago, reaped in ((9.0, 0), (11.0, 1), (9.0, 1)):
-        bench.worker._reaped = time.monotonic() - ago
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    for ago, reaped in ((10.0, 0), (10.1, 1), (9.0, 1)):
+        bench.worker._reaped = 1000.0 - ago
         bench.worker._reap()
         assert len(turns) == reaped
-        if ago > 10:
-            assert time.monotonic() - bench.worker._reaped < 5
+        assert bench.worker._reaped == (1000.0 if ago > 10 else 1000.0 - ago)
 
 
 def test_claims_that_a_worker_does_not_know_of(root: Path) -> None:

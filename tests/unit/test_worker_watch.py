@@ -188,14 +188,15 @@ def test_a_heartbeat_that_fails_is_tried_again(root: Path, monkeypatch: pytest.M
     assert time.monotonic() - bench.worker._beaten < 60
 
 
-@pytest.mark.parametrize(("ago", "ends"), [(9.0, False), (11.0, True)])
+@pytest.mark.parametrize(("ago", "ends"), [(10.0, False), (10.1, True)])
 def test_a_book_is_handed_back_after_the_grace(
     root: Path, ago: float, ends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stopping worker hands its book back once the time of grace is over, leaves, and ends all that it started."""
     bench, acts = Bench(root, grace=10, time_limit=1000), deadly(monkeypatch)
     attempt = in_hand(bench)
-    bench.worker.stopping_since = time.monotonic() - ago
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    bench.worker.stopping_since = 1000.0 - ago
     if not ends:
         bench.worker._judge(attempt)
         assert (acts, bench.kinds()) == ([], ["attempt"])
@@ -208,12 +209,13 @@ def test_a_book_is_handed_back_after_the_grace(
     assert list((root / "workers").iterdir()) == []
 
 
-@pytest.mark.parametrize(("ago", "ends"), [(9.0, False), (11.0, True)])
+@pytest.mark.parametrize(("ago", "ends"), [(10.0, False), (10.1, True)])
 def test_a_book_that_takes_too_long(root: Path, ago: float, ends: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A book that is over its time limit is deferred, and its worker killed with all that it started."""
     bench, acts = Bench(root, time_limit=10), deadly(monkeypatch)
     attempt = in_hand(bench)
-    attempt.started = time.monotonic() - ago
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    attempt.started = 1000.0 - ago
     if not ends:
         bench.worker._judge(attempt)
         assert (acts, bench.kinds()) == ([], ["attempt"])
@@ -258,6 +260,22 @@ def test_a_last_act_that_fails(root: Path, error: Exception, monkeypatch: pytest
     assert vars(record)["barcode"] == "A1"
 
 
+@pytest.mark.parametrize("stopping", [True, False])
+def test_a_book_that_cannot_be_put_back(root: Path, stopping: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker ends in time although its board cannot be written, and names the book that it leaves to the reaper."""
+    bench, acts = Bench(root, time_limit=1, grace=1), deadly(monkeypatch)
+    attempt = in_hand(bench)
+    attempt.started = 0.0
+    bench.worker.stopping_since = 0.0 if stopping else None
+    monkeypatch.setattr(board, "give_back", broken)
+    monkeypatch.setattr(board, "defer", broken)
+    with pytest.raises(Left):
+        bench.worker._judge(attempt)
+    assert acts[-1] == (0 if stopping else 1)
+    assert [vars(record)["barcode"] for record in bench.records] == ["A1"]
+    assert "working" in bench.places()[0]
+
+
 def test_handing_back_what_has_moved(root: Path) -> None:
     """A worker that hung in tidying up, its token moved on, hands nothing back and leaves; so does one with no book."""
     bench = Bench(root)
@@ -276,21 +294,24 @@ def test_handing_back_what_has_moved(root: Path) -> None:
     ("turned", "seen", "works", "well", "says"),
     [
         (0, 0, False, True, "the loop turned 0 seconds ago"),
-        (25, 0, False, True, "the loop turned 25 seconds ago"),
+        (29, 0, False, True, "the loop turned 29 seconds ago"),
+        (30, 0, False, False, "the loop turned 30 seconds ago"),
         (35, 0, False, False, "the loop turned 35 seconds ago"),
         (35, 0, True, True, "working"),
-        (0, 25, False, True, "the loop turned 0 seconds ago"),
+        (0, 30, False, True, "the loop turned 0 seconds ago"),
         (0, 35, False, False, "the watchdog looked 35 seconds ago"),
         (0, 35, True, False, "the watchdog looked 35 seconds ago"),
     ],
 )
-def test_alive(root: Path, turned: int, seen: int, works: bool, well: bool, says: str) -> None:
+def test_alive(
+    root: Path, turned: int, seen: int, works: bool, well: bool, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A worker lives while its loop turns or has a book in hand, as long as the watchdog looks."""
     bench = Bench(root)
     if works:
         in_hand(bench)
-    bench.worker._turned = time.monotonic() - turned
-    bench.worker._watched = time.monotonic() - seen
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    bench.worker._turned, bench.worker._watched = 1000.0 - turned, 1000.0 - seen
     assert bench.worker.alive() == (well, says)
 
 
