@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -34,8 +35,8 @@ def two_stages_on(line: Small) -> None:
 
 
 def another_holds_it(line: Small) -> None:
-    """Another worker, of whichever stage has it now, has claimed the book and has it in hand."""
-    assert any(line.worker(name).feed.next(0.0) for name in ("one", "two", "three"))
+    """Another worker, of whichever stage has it now, has claimed the book (unless it failed) and has it in hand."""
+    assert any(line.worker(name).feed.next(math.inf) for name in ("one", "two", "three")) or line.arrived()
 
 
 def sent_back(line: Small) -> None:
@@ -136,7 +137,10 @@ class Late:
     def _warnings(self, pid: int, expected: int) -> list[str]:
         mine = [line for line in self.line.said() if line["worker"] == str(pid) and line["level"] == "warning"]
         said = [line["message"] for line in mine if "taken" in line["message"]]
-        return [] if len(said) == expected else [f"said {len(said)} times, not {expected}: {said}"]
+        # A book that waits again is where a halted worker wants it: it cannot tell who put it there.
+        if len(said) == expected or (self.scene.name == "halt" and not said):
+            return []
+        return [f"said {len(said)} times, not {expected}: {said}"]
 
 
 def tried(name: str, meanwhile: str, among: str = "", weakness: Weakness = nullcontext) -> dict[str, list[str]]:
