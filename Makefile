@@ -42,6 +42,9 @@ storm: setup  ## 10,000 books, 1,000 kills, 20 seeds: nothing lost, doubled or t
 storm-lies: setup  ## 10,000 books over a file system that lies as network file systems do (fuse3)
 	LYING_BOOKS=10000 $(BIN)/pytest tests/board/lying/test_storm.py -k storm_over
 
+steps: setup  ## killed, failed, paused and stopped at every single file-system call, before it and after it
+	BOARD_STEPS=1 $(BIN)/pytest tests/board/test_kill_steps.py tests/board/test_errors.py tests/board/test_pauses.py tests/board/test_sigterm.py
+
 soak: setup  ## 100,000 books through three stages: memory, descriptors and temporary files stay flat
 	$(BIN)/python -m tests.board.storm.soak --books 100000
 
@@ -62,4 +65,4 @@ clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint fmt bench bench-board storm storm-lies soak powercut fuzz scale mutants clean
+.PHONY: help setup demo test lint fmt bench bench-board storm storm-lies steps soak powercut fuzz scale mutants clean

@@ -304,4 +304,5 @@ class Attempt:
         self.desk.ledger.append(self.held.barcode, event, **whose, **members)
 
     def _record_done(self, facts: Facts) -> None:
-        self._record("done", seconds=round(time.monotonic() - self.started, 3), facts=facts)
+        with halting():
+            self._record("done", seconds=round(time.monotonic() - self.started, 3), facts=facts)

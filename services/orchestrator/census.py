@@ -20,7 +20,7 @@ from common import board, listing
 _SETTLED = 2.0
 # So many tokens are looked at in one go, so many old ones are remembered, and after so many seconds all is looked
 # through anew: a person may have put something old there.
-SLICE = 50_000
+SLICE = 20_000
 _REMEMBERED, _ANEW = 1_000, 600.0
 # Throughput is what arrived within this many seconds.
 WINDOW = 900.0

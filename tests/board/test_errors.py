@@ -99,11 +99,7 @@ def tried(
 
 
 # Until the line that says "done" is the worker's own step too.
-UNTIL = pytest.mark.xfail(strict=True, reason="an error of the ledger at the line that says done burns an attempt")
-EIO_CASES = [pytest.param(name, marks=UNTIL if name in ("done", "adopt") else ()) for name in ALIVE]
-
-
-@pytest.mark.parametrize("name", EIO_CASES)
+@pytest.mark.parametrize("name", ALIVE)
 def test_an_input_output_error_at_every_step(name: str) -> None:
     """EIO at any step: the book arrives once, no attempt is burnt, no failed fsync repeated, nobody need help."""
     assert tried(name, BROKEN) == {}
