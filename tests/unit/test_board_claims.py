@@ -83,7 +83,7 @@ def test_read_whole_and_no_further_than_needed(root: Path) -> None:
     held.path.write_bytes(bytes(MAX_BYTES + 100))
     before = len(os.listdir("/proc/self/fd"))
     assert len(board.read(held)) == MAX_BYTES + 1
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo"])

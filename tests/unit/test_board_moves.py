@@ -245,7 +245,7 @@ def test_a_stranger_with_two_names(root: Path, kind: str) -> None:
     board.fail(held)
     assert (root / "01_in" / "failed" / "A1.json").lstat().st_nlink == 1
     assert not os.path.lexists(held.path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_claim_without_an_inode_fits_no_file(root: Path) -> None:
