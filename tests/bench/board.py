@@ -50,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=_numbers, default=[1, 2, 4, 8], help="processes at once")
     parser.add_argument("--moves", type=int, default=1_500, help="for each case, size and round")
     parser.add_argument("--rounds", type=int, default=2, help="how often all is measured; medians are shown")
-    parser.add_argument("--bound", type=float, default=10.0, help="seconds that a library gets for one figure")
+    parser.add_argument("--bound", type=float, default=6.0, help="seconds that a library gets for one figure")
     parser.add_argument("--quick", action="store_true", help="10,000 tokens at most, one round: two minutes")
     parser.add_argument("--parts", type=lambda text: text.split(","), default=_PARTS, help="of ours,rivals,kill")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures for a program")
@@ -95,14 +95,15 @@ def _print(arguments: argparse.Namespace, results: Results, found: dict[str, str
     for size, why in results.left_out.items():
         print(f"{size:,} tokens were left out: {why}")
     sections = {
-        "Our own rates": report.ours(results),
-        "A bucket that is half drained, one worker": report.drained(results),
+        "Our own rates": report.ours(results) if results.ours else [],
+        "A bucket that is half drained, one worker": report.drained(results) if results.drained else [],
         "Beside the libraries": report.beside(results),
         "kill -9 of a worker that holds a message": report.fates(results),
         "Verdict": [*report.aims(results), *report.verdict(results)],
     }
     for title, lines in sections.items():
-        print(f"\n{title}\n" + "\n".join(lines))
+        if text := "\n".join(lines):
+            print(f"\n{title}\n{text}")
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class Run:
     def _pass(self, one: Beside, queues: list[Queue]) -> None:
         """The same number of messages from our board and from each queue, at most so many seconds."""
         workers = sorted({1, max((number for number in self.arguments.workers if number <= 4), default=1)})
-        share = 1 + _PASSES * len(workers)
+        share = 2 + _PASSES * len(workers)
         most = max(1, min(self.arguments.moves // _PASSES, one.size // share))
         for kind, number, fsync in product(("move", "bare"), workers, (True, False)):
             timing = measure(self.boards[one.size], kind, number, most, fsync=fsync)
