@@ -23,9 +23,12 @@ _CROWDED, _LEFT = 2, 1024
 # Deferred tokens are looked through this often, in seconds; many of them so seldom that it costs one per cent.
 _DEFERRED_EVERY, _DEFERRED_SHARE = 1.0, 100
 _SOONEST = 10_000
-# A bucket is listed again no sooner than this, in seconds, and than so many times as long as the first names took: ext4
-# never shrinks a folder that was large, and an empty one is read to its end for nothing.
+# A bucket is listed again no sooner than this after the last time, in seconds, and than so many times as long as the
+# reading took: ext4 never shrinks a folder that was large, and an empty one is read to its end for nothing.
 _RELIST_AFTER, _RELIST_SHARE = 0.02, 4
+# One look for a token takes no longer than this, in seconds, however many cannot be had: pauses, limits, reaping and
+# signals must be seen too.
+_LONGEST_LOOK = 0.5
 # A name that cannot be renamed, though its neighbours can, is tried again after so many seconds.
 _NOT_THIS_ONE, _LOOK_AGAIN = (errno.EACCES, errno.EPERM, errno.EBUSY), 60.0
 
@@ -44,7 +47,7 @@ class Feed:
         self._batch: list[str] = []
         self._left: deque[str] = deque(maxlen=_LEFT)
         self._last_batch = False
-        self._took = self._relist_at = 0.0
+        self._took = self._listed_at = 0.0
         self._due: list[tuple[float, str]] = []
         self._look_at = 0.0
         self._skipped: dict[str, float] = {}
@@ -65,11 +68,11 @@ class Feed:
         self._skipped[barcode] = time.monotonic() + seconds
 
     def _claim(self, barcode: str, state: str) -> board.Claim | None:
-        if self.closed:
-            return None
         if self._skipped and self._skipped.get(barcode, 0.0) > time.monotonic():
             return None
         self._skipped.pop(barcode, None)
+        if self.closed:
+            return None
         self.number += 1
         try:
             return board.claim(self.bucket, barcode, self.worker, self.number, state)
@@ -82,8 +85,8 @@ class Feed:
             return None
 
     def _from_waiting(self, _server_now: float) -> board.Claim | None:
-        lost = 0
-        while self._batch or self._refill():
+        lost, end = 0, time.monotonic() + _LONGEST_LOOK
+        while time.monotonic() < end and not self.closed and (self._batch or self._refill()):
             held = self._claim(self._batch.pop(), board.WAITING)
             if held is not None:
                 return held
@@ -95,18 +98,18 @@ class Feed:
         return None
 
     def _refill(self) -> bool:
-        self._listed_batch()
+        self._next_batch()
         self._last_batch = not self._batch
         if self._last_batch:
             self._batch, self._left = list(self._left), deque(maxlen=_LEFT)
-        if not self._batch and time.monotonic() >= self._relist_at:
-            self._names, self._took, self._last_batch = listing.barcodes(self.bucket), 0.0, False
-            self._listed_batch()
-            self._relist_at = time.monotonic() + max(_RELIST_AFTER, _RELIST_SHARE * self._took)
+        if not self._batch and time.monotonic() >= self._listed_at + max(_RELIST_AFTER, _RELIST_SHARE * self._took):
+            self._names, self._listed_at, self._took = listing.barcodes(self.bucket), time.monotonic(), 0.0
+            self._last_batch = False
+            self._next_batch()
         random.shuffle(self._batch)
         return bool(self._batch)
 
-    def _listed_batch(self) -> None:
+    def _next_batch(self) -> None:
         began = time.monotonic()
         self._batch = list(islice(self._names, _BATCH))
         self._took += time.monotonic() - began
@@ -118,15 +121,33 @@ class Feed:
             self._due = heapq.nsmallest(_SOONEST, self._deferred())
             took = time.monotonic() - began
             self._look_at = began + max(_DEFERRED_EVERY, _DEFERRED_SHARE * took)
-        while self._due and self._due[0][0] <= server_now:
-            held = self._claim(heapq.heappop(self._due)[1], board.DEFERRED)
+        end = time.monotonic() + _LONGEST_LOOK
+        while self._due and self._due[0][0] <= server_now and time.monotonic() < end:
+            held = self._claim_due(*heapq.heappop(self._due), server_now)
             if held is not None:
                 return held
         return None
 
+    def _claim_due(self, due: float, barcode: str, server_now: float) -> board.Claim | None:
+        # Others may have taken it since the look, tried it in vain and deferred it anew: that is not due.
+        if _mtime(self.bucket, barcode) != due:
+            return None
+        held = self._claim(barcode, board.DEFERRED)
+        if held is not None and held.since > server_now:
+            board.defer(held, held.since)
+            return None
+        return held
+
     def _deferred(self) -> Iterator[tuple[float, str]]:
         for barcode in listing.barcodes(self.bucket, board.DEFERRED):
-            try:
-                yield os.lstat(board.path_of(self.bucket, barcode, board.DEFERRED)).st_mtime, barcode
-            except FileNotFoundError:
-                continue
+            due = _mtime(self.bucket, barcode)
+            if due is not None:
+                yield due, barcode
+
+
+def _mtime(bucket: Path, barcode: str) -> float | None:
+    """When a deferred token is due; None when it is gone."""
+    try:
+        return os.lstat(board.path_of(bucket, barcode, board.DEFERRED)).st_mtime
+    except FileNotFoundError:
+        return None

@@ -129,7 +129,9 @@ class Storm:
 
     def _kill(self) -> None:
         reaper = self.dice.randrange(_REAPER_SHARE) == 0
-        pid, _ = self._victim([one for one in self._awake() if (one[1].role == REAPER) == reaper])
+        awake = self._awake()
+        # All of one kind may be paused just now.
+        pid, _ = self._victim([one for one in awake if (one[1].role == REAPER) == reaper] or awake)
         os.kill(pid, signal.SIGKILL)
         self.members[pid].killed = True
         self.story.killed.add(self.members[pid].name)
