@@ -41,7 +41,7 @@ CONFIGURATION = """\
 source_paths = ["common"]
 only_mutate = ["common/{module}.py"]
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-p", "no:cacheprovider", "-o", "tmp_path_retention_policy=none"]
+pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "tests.mutation.apart"]
 timeout_constant = 10.0
 timeout_multiplier = 5.0
 use_git_change_detection = false
