@@ -138,6 +138,24 @@ def test_a_bucket_is_always_one_of_this_board(root: Path) -> None:
     assert state(root, "A1") == [("02_out", "waiting")]
 
 
+def test_the_fallback_is_for_buckets_that_are_no_more(root: Path) -> None:
+    """What was registered for a bucket that is there goes there; the fallback takes what has no bucket any more."""
+    registered_only(root, "A1")
+    registered_only(root, "B2", "09_gone")
+    assert seeder(root).recover(root / "02_out") == 2
+    assert state(root, "A1") == [("01_in", "waiting")]
+    assert state(root, "B2") == [("02_out", "waiting")]
+
+
+def test_without_a_fallback_it_waits_for_its_bucket(root: Path) -> None:
+    """A token whose bucket is no more, and for which there is no other, stays where it is and keeps nobody."""
+    path = registered_only(root, "B2", "09_gone")
+    registered_only(root, "A1")
+    assert seeder(root).recover() == 1
+    assert path.exists()
+    assert state(root, "A1") == [("01_in", "waiting")]
+
+
 def test_what_is_not_registered_is_left_to_its_seeder(root: Path, ledger: Ledger) -> None:
     """What a living seeder may be about to register stays; what is older than any of them goes; nothing is placed."""
     registered_only(root, "A1").rename(root / "seeding" / "A1~other.1.json")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from common import board, worker
+from common import board, feed, worker
 from common.errors import Reject, Retry
 from common.ledger import Ledger
 from common.stage import Book
@@ -40,8 +40,10 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the worker would have waited, each time."""
+    """How long the worker would have waited, each time; it lists its bucket anew at each turn."""
     found: list[float] = []
+    monkeypatch.setattr(feed, "_RELIST_AFTER", 0.0)
+    monkeypatch.setattr(feed, "_RELIST_SHARE", 0)
     monkeypatch.setattr(bench.worker, "_wait", found.append)
     return found
 
@@ -282,7 +284,6 @@ def test_a_token_of_the_future_is_left_for_a_while(root: Path, monkeypatch: pyte
     found = waits(bench, monkeypatch)
     board.path_of(root / "01_in", "A1", board.WAITING).write_text('{"barcode": "A1", "version": 9}')
     bench.worker._turn()
-    bench.worker.feed._relist_at = 0.0
     bench.worker._turn()
     assert bench.places() == ["01_in/A1.json"]
     assert (len(found), len([text for text in bench.said() if "version" in text])) == (1, 1)

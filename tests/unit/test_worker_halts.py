@@ -47,7 +47,6 @@ def test_a_halt_is_shown_everywhere(root: Path, monkeypatch: pytest.MonkeyPatch)
     bench.put("A1")
     for _ in range(3):
         bench.worker._turn_safely()
-        bench.worker.feed._relist_at = 0.0
     assert bench.metric("grin_stage_paused", reason="halt") == 1
     facts = bench.facts()
     assert (facts["halted"], facts["cure"]) == ("The door is locked.", "Put the key there.")
@@ -67,7 +66,6 @@ def test_a_halt_is_over_when_a_book_has_a_verdict(root: Path, monkeypatch: pytes
     bench.put("A1")
     bench.worker._turn_safely()
     Does.deed = staticmethod(lambda _book, _work: None)
-    bench.worker.feed._relist_at = 0.0
     bench.worker._turn_safely()
     assert bench.places() == ["02_out/A1.json"]
     assert bench.metric("grin_stage_paused", reason="halt") == 0
@@ -77,6 +75,19 @@ def test_a_halt_is_over_when_a_book_has_a_verdict(root: Path, monkeypatch: pytes
     bench.worker._halted(Halt("Again."))
     assert found == [1.0, 1.0]
     assert bench.said()[-1] == "Again."
+
+
+def test_a_halt_is_over_when_there_is_no_book(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no book to halt over a halt is over; while one is left alone for a while it may be that one's, and stays."""
+    bench = Bench(root)
+    waits(bench, monkeypatch)
+    bench.worker._halted(Halt("No."))
+    bench.worker.feed.skip("A1", 1000)
+    bench.worker._turn_safely()
+    assert bench.worker.ready() == (False, "halted")
+    bench.worker.feed.skip("A1", -1)
+    bench.worker._turn_safely()
+    assert bench.worker.ready() == (True, "ready")
 
 
 def test_nothing_is_announced_without_a_halt(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
