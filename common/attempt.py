@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from common import board, durable, workfiles
 from common.config import FilterRow, Settings
-from common.errors import Halt, Lost, Redo, Retry, StageError
+from common.errors import Halt, Lost, Redo, Reject, Retry, StageError
 from common.ledger import Event, Ledger, NoLedger, attempts, last, redos
 from common.metrics import StageMetrics
 from common.stage import Book, Facts, Stage
@@ -20,6 +22,7 @@ from common.verdicts import as_facts, as_verdict, backoff, figure, halting
 
 # What an attempt comes to; "halted" and "left" put the token back where it was.
 DONE, DEFERRED, FAILED, LOST, HALTED, LEFT = "done", "deferred", "failed", "lost", "halted", "left"
+_NO_FOLDER = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EINVAL)
 # The ledger's events in which an attempt of a stage begins and may end.
 _OF_AN_ATTEMPT = ("attempt", "done", "deferred", "redo", "failed", "halted", "handed_back")
 # A token of a newer release is looked at again after so many seconds.
@@ -56,6 +59,7 @@ class Attempt:
         self._seen: dict[str, workfiles.Identity] = {}
         self._read_from: str | None = None
         self._publishes = False
+        self._elsewhere = False
 
     def run(self) -> str:
         """Work on the book and move its token."""
@@ -70,7 +74,9 @@ class Attempt:
         except TokenError as error:
             if self._is_young():
                 return self._leave(_YOUNG)
-            return self._fail(str(error), "Look at the token's file, mend or remove it, and seed the book again.")
+            barcode = self.held.barcode
+            mend = f'Write {{"barcode": "{barcode}"}} in its place, as a file, then `grin-pipeline retry {barcode}`.'
+            return self._fail(str(error), mend)
         except NoLedger as error:
             # Without its story a book cannot be counted, and must not go round for ever.
             self.desk.log.warning(f"The book has failed: {error}.", extra={"barcode": self.held.barcode})
@@ -112,6 +118,7 @@ class Attempt:
 
     def _book(self, token: Token, events: list[Event]) -> Book:
         common, base = self.desk.settings.global_, self.desk.settings.path.parent
+        self._elsewhere = token.processing_bucket not in ("", str(common.processing_bucket))
         return Book(
             barcode=token.barcode,
             # A relative one is relative to the configuration's folder: the same for every stage, wherever it runs.
@@ -131,9 +138,10 @@ class Attempt:
             died = f"The worker died {times} over this book: killed, crashed or out of memory."
             return self._fail(died, f"See logs/{self._name}.jsonl; give it more memory, then put its token back.")
         self._record("attempt")
-        self._seen = workfiles.published(self.book.folder)
-        self._read_from = self.book.newest
         try:
+            with self._halting():
+                self._seen = workfiles.published(self.book.folder)
+                self._read_from = self.book.newest
             facts = self._make(events)
             # While the book is still ours: the next stage's worker may open a scratch folder of its own at any moment.
             self._drop_scratch()
@@ -149,7 +157,7 @@ class Attempt:
         target = self.book.folder / self._name
         self._own()
         # The scratch folder comes first: making it takes away that of a worker which lost this claim and wakes up late.
-        with halting():
+        with self._halting():
             scratch = workfiles.open_scratch(self.book.folder, self.held.id, self._is_live)
             published = target.is_dir()
         self._own()
@@ -158,14 +166,14 @@ class Attempt:
             return self._adopt(events)
         facts = as_facts(self.desk.stage.process(self.book, scratch))
         self._own()
-        with halting():
+        with self._halting():
             leaves = scratch.is_dir() and not workfiles.is_empty(scratch)
             if leaves:
                 self._complete(scratch)
         self._record_done(facts)
         if leaves:
             self._own()
-            with halting():
+            with self._halting():
                 workfiles.publish(scratch, target)
             self._publishes = True
         return facts
@@ -283,6 +291,19 @@ class Attempt:
         self._drop_scratch()
         self.desk.log.warning(str(error), extra={"barcode": self.held.barcode})
         return LOST
+
+    @contextmanager
+    def _halting(self) -> Iterator[None]:
+        """An error of the file system halts, unless this token alone names a folder that cannot be."""
+        try:
+            with halting():
+                yield
+        except Halt as halt:
+            cause = halt.__cause__
+            if self._elsewhere and isinstance(cause, OSError) and cause.errno in _NO_FOLDER:
+                cure = "Mend processing_bucket in the token's file, or take it out, then put the book back."
+                raise Reject(f"The token names a folder that cannot be: {cause.strerror}.", cure) from halt
+            raise
 
     # --- the ledger ---
 

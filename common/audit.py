@@ -76,9 +76,14 @@ def pause(root: Path, stage: str, by: str, why: str) -> bool:
         return False
     durable.make_dirs(root / "paused")
     facts = {"since": now(), "by": by} | ({"why": why} if why else {})
-    durable.write_file(
-        root / "paused" / stage, json.dumps(facts, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-    )
+    line = json.dumps(facts, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    try:
+        durable.write_file(root / "paused" / stage, line)
+    except OSError as error:
+        if error.errno not in durable.FULL:
+            raise
+        # On a full disk a pause is what one wants: an empty file will do.
+        (root / "paused" / stage).touch()
     return True
 
 
@@ -88,6 +93,9 @@ def resume(root: Path, stage: str) -> bool:
         (root / "paused" / stage).unlink()
     except FileNotFoundError:
         return False
+    except IsADirectoryError:
+        # A pause that somebody has made with mkdir is a pause all the same.
+        (root / "paused" / stage).rmdir()
     durable.fsync_dir(root / "paused")
     return True
 
@@ -99,8 +107,10 @@ def paused(root: Path, stage: str) -> Mapping[str, Any] | None:
         return None
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with os.fdopen(fd, "rb") as file:
-            facts = json.loads(file.read(_MAX_PAUSE))
+        try:
+            facts = json.loads(os.read(fd, _MAX_PAUSE))
+        finally:
+            os.close(fd)
     except (OSError, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}

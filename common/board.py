@@ -295,22 +295,30 @@ class Seeder:
         durable.fsync_dir(bucket)
         return placed
 
-    def recover(self) -> int:
+    def recover(self, fallback: Path | None = None) -> int:
         """Place what seeders that died in between had registered, and sweep very old leftovers; how many were placed.
 
         To be called before each seeding. What a living seeder is just about to place may be placed here: once, by one
-        rename, either way.
+        rename, either way. A bucket that is no more is replaced by `fallback`.
         """
-        placed, now = 0, durable.server_time(self.folder)
+        now, placed = durable.server_time(self.folder), 0
         for name in os.listdir(self.folder):
-            barcode = name.partition("~")[0]
-            registered = last(self.ledger.read(barcode), "registered") if is_barcode(barcode) else None
-            if registered is not None and registered.get("token") == name:
-                bucket = self.root / Path(str(registered.get("bucket"))).name
-                placed += self._place(name, bucket, barcode)
-                durable.fsync_dir(bucket)
-            else:
-                durable.remove_if_old(self.folder / name, now)
+            # One leftover that cannot be placed must not keep the others, or new books, from the board.
+            with suppress(OSError):
+                placed += self._recover(name, fallback, now)
+        return placed
+
+    def _recover(self, name: str, fallback: Path | None, now: float) -> bool:
+        barcode = name.partition("~")[0]
+        registered = last(self.ledger.read(barcode), "registered") if is_barcode(barcode) else None
+        if registered is None or registered.get("token") != name:
+            durable.remove_if_old(self.folder / name, now)
+            return False
+        bucket = self.root / Path(registered.get("bucket", "")).name
+        if fallback is not None and not (bucket / WORKING).is_dir():
+            bucket = fallback
+        placed = self._place(name, bucket, barcode)
+        durable.fsync_dir(bucket)
         return placed
 
     def _is_known(self, barcode: str, bucket: Path) -> bool:

@@ -44,6 +44,9 @@ class Lost(PipelineError):  # noqa: N818 - a verdict, like the four below
 class StageError(PipelineError):
     """A stage's verdict on a book: a reason for a person, and what that person can do."""
 
+    cure = ""
+    """Here too, for a subclass whose constructor forgets ours."""
+
     def __init__(self, reason: str, cure: str = "") -> None:
         # Whatever a stage gives, these go into JSON and in front of a person.
         self.reason = said(reason)[:LONGEST_TEXT]
@@ -58,6 +61,8 @@ LONGEST_DELAY = 30 * 86_400.0
 class Retry(StageError):  # noqa: N818
     """Try this book again later; `delay` in seconds, at most 30 days, replaces the computed backoff."""
 
+    delay: float | None = None
+
     def __init__(self, reason: str, cure: str = "", *, delay: float | None = None) -> None:
         super().__init__(reason, cure)
         self.delay = None if delay is None else max(0.0, min(float(delay), LONGEST_DELAY))
@@ -65,6 +70,8 @@ class Retry(StageError):  # noqa: N818
 
 class Redo(StageError):  # noqa: N818
     """Make this book's files again from an earlier stage: `to` names it, by default the first of the line."""
+
+    to: str | None = None
 
     def __init__(self, reason: str, cure: str = "", *, to: str | None = None) -> None:
         super().__init__(reason, cure)

@@ -57,7 +57,7 @@ class Heartbeat:
         try:
             durable.write_file(self.path, data.ljust(_PADDED))
         except OSError as error:
-            if error.errno not in durable.FULL:
+            if error.errno not in durable.FULL or not self.path.exists():
                 raise
             self._overwrite(data)
 

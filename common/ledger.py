@@ -28,6 +28,9 @@ _CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)
 
 
+_TYPES = {"stage": str, "worker": str, "claim": str, "token": str, "bucket": str, "facts": dict}
+
+
 class NoLedger(OSError):  # noqa: N818 - a state of the disk, found by whoever reads or appends
     """Something that is no file lies where a book's story should be."""
 
@@ -202,4 +205,5 @@ def _events(data: bytes) -> Iterator[Event]:
         except (ValueError, RecursionError):
             continue
         if isinstance(event, dict) and isinstance(event.get("event"), str):
-            yield event
+            # What is of another type than it should be is somebody else's, and told to nobody.
+            yield {key: value for key, value in event.items() if isinstance(value, _TYPES.get(key, object))}

@@ -35,11 +35,16 @@ class Limits:
         """What the books in the output bucket hold on the disk, by what this stage's ledger lines say it made."""
         states = (board.WAITING, board.WORKING, board.DEFERRED)
         present = {barcode for state in states for barcode in listing.barcodes(self.desk.row.output_pipe, state)}
-        self._sizes = {barcode: self._sizes.get(barcode) or self._size(barcode) for barcode in present}
+        known = self._sizes
+        self._sizes = {barcode: known[barcode] if barcode in known else self._size(barcode) for barcode in present}
         return sum(self._sizes.values())
 
     def _size(self, barcode: str) -> int:
-        done = last(self.desk.ledger.read(barcode), "done", stage=self.desk.row.name)
+        try:
+            done = last(self.desk.ledger.read(barcode), "done", stage=self.desk.row.name)
+        except OSError:
+            # One story that cannot be read must not stop the stage.
+            return 0
         return figure((done or {}).get("facts") or {}, "bytes_out")
 
 

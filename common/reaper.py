@@ -7,13 +7,14 @@ so that after a stall of the whole machine, or of the file server, every live wo
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from common import board, listing
+from common import board, listing, logs
 from common.ledger import Ledger
 
 # Of the time between two turns at most this part of reap_after counts as silence.
@@ -30,6 +31,7 @@ class Reaper:
         self.buckets = list(buckets)
         self.ledger = Ledger(root / "ledger")
         self.reap_after = reap_after
+        self._refused: set[Path] = set()
         self._unknown: set[board.Claim] = set()
         self._silent: dict[str, tuple[int, float]] = {}
         self._turned = time.monotonic()
@@ -85,17 +87,25 @@ class Reaper:
         }
 
     def _reap(self, held: board.Claim, why: str) -> bool:
-        if not board.take_back(held):
+        try:
+            if not board.take_back(held):
+                return False
+        except OSError as error:
+            # One that cannot be moved must not keep the others: a folder of somebody else under a claim's name, say.
+            if held.path not in self._refused:
+                self._refused.add(held.path)
+                logging.getLogger(logs.NAME).warning(f"A dead worker's claim cannot be returned: {error}.")
             return False
-        self.ledger.append(
-            held.barcode, "returned", bucket=held.bucket.name, worker=held.worker, claim=held.id, reason=why
-        )
+        with suppress(OSError):
+            self.ledger.append(
+                held.barcode, "returned", bucket=held.bucket.name, worker=held.worker, claim=held.id, reason=why
+            )
         return True
 
     def _bury(self, dead: dict[str, float]) -> None:
         for name, silent in dead.items():
             if silent > _KEEP * self.reap_after:
-                with suppress(IsADirectoryError):
+                with suppress(OSError):
                     (self.workers / name).unlink(missing_ok=True)
 
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from common.errors import ConfigError
+from common.errors import LONGEST_DELAY, ConfigError
 from common.sizes import parse_size
 
 
@@ -181,8 +181,8 @@ class FilterRow(Section):
     """The stage claims nothing while its output bucket holds this many tokens."""
     wip_bytes: Annotated[Size, Field(ge=1)] | None = None
     attempts: Count = 5
-    backoff: float = Field(default=30, ge=0, allow_inf_nan=False)
-    backoff_max: float = Field(default=3600, ge=0, allow_inf_nan=False)
+    backoff: float = Field(default=30, ge=0, le=LONGEST_DELAY)
+    backoff_max: float = Field(default=3600, ge=0, le=LONGEST_DELAY)
     time_limit: Seconds | None = None
     memory_limit: Annotated[Size, Field(ge=64_000_000)] | None = None
     """Bytes that a worker of this stage, and each program it starts, may hold in memory."""

@@ -73,9 +73,11 @@ def parse(data: bytes, barcode: str) -> Token:
     """The token in `data`, which must be that of `barcode`; TokenError says what is wrong with it."""
     members = _object(data)
     version = members.get("version", VERSION)
-    if version != VERSION:
+    if isinstance(version, int) and version > VERSION:
         shown = ascii(version)[:40]
         raise NewerToken(f"The token is of version {shown}, this release knows only {VERSION}: it is left alone.")
+    if version != VERSION or isinstance(version, bool):
+        raise TokenError(f"The token says that it is of version {ascii(version)[:40]}, which there has never been.")
     if members.get("barcode") != barcode:
         shown = ascii(members.get("barcode"))[:80]
         raise TokenError(f"The token's file is named after {barcode}, but the barcode inside is {shown}.")

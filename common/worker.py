@@ -101,9 +101,15 @@ class Worker:
             return self._wait(self.desk.settings.global_.poll)
         held = self.feed.next(self.heartbeat.server_now())
         if held is None:
+            self._idle()
             # Jitter, so that idle workers on many hosts do not ask the file server in step.
             return self._wait(self.desk.settings.global_.poll * random.uniform(0.5, 1))  # noqa: S311
         return self._attempt(held)
+
+    def _idle(self) -> None:
+        """The board answers, and no book is there to halt over; one that is left alone for a while may be such."""
+        if self._halts and not self.feed.skips():
+            self._goes_on()
 
     def _blocked(self) -> bool:
         paused = (self.root / "paused" / self.desk.row.name).exists()
@@ -114,7 +120,9 @@ class Worker:
         if limit != self._limit and time.monotonic() - self._told > 1:
             self._limit, self._told = limit, time.monotonic()
             self.heartbeat.announce(limited=limit)
-        return paused or bool(limit) or not self._return_stranded()
+        # Whatever else holds the stage back, what it still has in its hands goes first.
+        returned = self._return_stranded()
+        return paused or bool(limit) or not returned
 
     def _attempt(self, held: board.Claim) -> None:
         attempt = self.current = Attempt(self.desk, held)
@@ -129,6 +137,11 @@ class Worker:
             return self._halted(Halt(f"{held.barcode} could not be given a verdict: {error}", cure))
         except Lost:
             outcome = LOST
+        except Exception:
+            # No book may end a worker, whatever nobody has thought of.
+            self.desk.log.exception("The attempt broke off; the book waits again.", extra={"barcode": held.barcode})
+            self._stranded.append(attempt)
+            return self.feed.skip(held.barcode, _LOOK_AGAIN)
         finally:
             self.current = None
         if attempt.halt:
@@ -140,10 +153,13 @@ class Worker:
     def _count(self, outcome: str) -> None:
         self.desk.metrics.outcome(outcome)
         if self._halts:
-            self._halts = 0
-            self.desk.metrics.paused("halt", False)
-            self.heartbeat.announce(halted=None, cure=None)
-            self.desk.log.info("The cause of the halt is gone; the stage goes on.")
+            self._goes_on()
+
+    def _goes_on(self) -> None:
+        self._halts = 0
+        self.desk.metrics.paused("halt", False)
+        self.heartbeat.announce(halted=None, cure=None)
+        self.desk.log.info("The cause of the halt is gone; the stage goes on.")
 
     def _halted(self, halt: Halt) -> None:
         if not self._halts:
@@ -187,6 +203,8 @@ class Worker:
                 self.desk.log.warning(f"{error} The claim stays where it is.", extra={"barcode": attempt.held.barcode})
             except OSError:
                 continue
+            except Exception:
+                self.desk.log.exception("The book is left to the reaper.", extra={"barcode": attempt.held.barcode})
             self._stranded.remove(attempt)
         return not self._stranded
 

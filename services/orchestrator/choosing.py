@@ -147,7 +147,11 @@ class Chooser:
             return False
         if not self.choice.reason:
             return True
-        why, _ = audit.reason(self.ledger.read(found.barcode), found.state)
+        try:
+            why, _ = audit.reason(self.ledger.read(found.barcode), found.state)
+        except OSError:
+            # Whose story cannot be read has no reason that could be meant; the others are to be found.
+            return False
         return self.choice.reason.casefold() in why.casefold()
 
     def _look(self, barcode: str) -> list[Found]:

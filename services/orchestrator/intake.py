@@ -32,8 +32,9 @@ class Intake:
 
     def open(self) -> None:
         """Begin, once the board is there: when somebody asked for these books, or the first bucket is empty."""
-        if self.wish.explicit or not listing.count(self._bucket, board.WAITING, 1):
-            self._seeding = seed(self.settings, self._barcodes, self._bucket)
+        wanted = self.wish.explicit or not listing.count(self._bucket, board.WAITING, 1)
+        # With none wanted, what a seeder that died had registered is placed all the same.
+        self._seeding = seed(self.settings, self._barcodes if wanted else (), self._bucket)
 
     def turn(self, seconds: float) -> None:
         """Seed for so long, or to the end. A list that cannot be read ends it: what is on the board needs no list."""

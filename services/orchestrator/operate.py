@@ -62,8 +62,11 @@ class Operation:
             yield from (plan if isinstance(plan, Outcome) else self._outcome(plan, done=False) for plan in plans)
             return
         plans = list(hands.map(self._announce, plans))
-        outcomes = [plan if isinstance(plan, Outcome) else self._move(plan) for plan in plans]
-        self._sync()
+        try:
+            outcomes = [plan if isinstance(plan, Outcome) else self._move(plan) for plan in plans]
+        finally:
+            # However it ends: what has moved is to stay moved.
+            self._sync()
         if self.command is DROP:
             list(hands.map(self._clear, [o.barcode for o in outcomes if o.to == board.DROPPED]))
         yield from outcomes
@@ -98,6 +101,10 @@ class Operation:
                 if isinstance(plan, Outcome):
                     return self._unchanged(plan)
                 found = plan
+            except OSError as error:
+                if error.errno in durable.FULL:
+                    raise
+                return self._unchanged(refused(found.barcode, f"Its token cannot be moved: {error}."))
             else:
                 self._entered.add(target.parent)
                 self._left.add(found.path.parent)
@@ -158,4 +165,9 @@ class Operation:
             return
         except TokenError:
             token = ""
-        workfiles.remove_book(self.settings.path.parent / (token or common.processing_bucket) / barcode)
+        folder = self.settings.path.parent / (token or common.processing_bucket) / barcode
+        stages = {row.name for row in self.settings.filters}
+        # A token that somebody wrote by hand may name any folder: only what a stage has made is removed.
+        if {name for name in workfiles.published(folder) if name not in stages}:
+            return
+        workfiles.remove_book(folder)

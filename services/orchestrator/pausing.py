@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +110,9 @@ class Pausing:
 
     def _record(self, command: str, **members: object) -> None:
         if not self.dry_run:
-            audit.record(self._root, command, by=self.by, why=self.why, stages=list(self.stages), **members)
+            # A line that a full disk does not take must not make a deed that is done look undone.
+            with suppress(OSError):
+                audit.record(self._root, command, by=self.by, why=self.why, stages=list(self.stages), **members)
 
     @property
     def _root(self) -> Path:

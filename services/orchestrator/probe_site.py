@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from common import board, durable
@@ -16,6 +17,8 @@ from common.config import Settings
 _PREFIX = ".doctor-"
 # What a doctor that was killed has left is removed when it is so old, in seconds, by the server's clock.
 _LEFTOVER = 3600.0
+# So many folders of books and of the ledger are tried, for those of another owner.
+_SAMPLE = 50
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Site:
 def token_folders(settings: Settings) -> list[Path]:
     """Every folder of the board that a token can be renamed to, as far as it is there."""
     states = [bucket / state for bucket in settings.bucket_paths() for state in ("", *board.STATES[1:])]
-    return [folder for folder in (settings.global_.pipeline_dir / "seeding", *states) if folder.is_dir()]
+    kept = [settings.global_.pipeline_dir / name for name in ("seeding", board.DROPPED)]
+    return [folder for folder in (*kept, *states) if folder.is_dir()]
 
 
 def other_folders(settings: Settings) -> list[Path]:
@@ -58,7 +62,14 @@ def other_folders(settings: Settings) -> list[Path]:
     common = settings.global_
     kept = [common.pipeline_dir / name for name in ("ledger", "workers", "paused", "logs")]
     wanted = [*(folder for folder in kept if folder.is_dir()), common.processing_bucket, common.temp_dir]
+    wanted += [*_some_of(common.pipeline_dir / "ledger"), *_some_of(common.processing_bucket)]
     return list(dict.fromkeys(durable.existing_ancestor(folder) for folder in wanted))
+
+
+def _some_of(folder: Path) -> Iterator[Path]:
+    """Some folders in a folder: one command given as another user leaves some that the stages may not write to."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        yield from (Path(entry.path) for entry in islice((one for one in entries if one.is_dir()), _SAMPLE))
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def machines(site: Site) -> Iterator[Finding]:
     common, here = site.settings.global_, socket.gethostname()
     folder, now = common.pipeline_dir / "workers", durable.server_time(site.folder)
     living = [one for one in seen(folder, now) if one.age < common.reap_after] if folder.is_dir() else []
-    beats = [folder / f"{one.worker}.json" for one in living if one.facts.get("host") not in {here, None}]
+    beats = [folder / f"{one.worker}.json" for one in living if str(one.facts.get("host", here)) != here]
     if not beats:
         yield Finding("other machines", OK, "No worker on another machine is at work, so nothing was measured there.")
         return

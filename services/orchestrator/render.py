@@ -120,6 +120,8 @@ def story(
 
 
 def _where(place: listing.Place, *, done: bool) -> str:
+    if place.state == "seeding":
+        return "registered, and not yet on the board: `grin-pipeline up` or the next seeding places it"
     if place.state == board.DROPPED:
         return "dropped; `grin-pipeline release` brings it back"
     if done and place.state == board.WAITING:

@@ -140,7 +140,7 @@ def seed(settings: Settings, barcodes: Iterable[str], bucket: Path, *, dry_run: 
     seeder = board.Seeder(common.pipeline_dir, ledger, worker_name("seeder"))
     tally, met = Tally(), set[str]()
     if not dry_run:
-        tally.new += seeder.recover()
+        tally.new += seeder.recover(bucket)
         yield tally
     stream = iter(barcodes)
     while batch := list(islice(stream, _BATCH)):

@@ -19,7 +19,7 @@ from services.orchestrator.census import Pace
 from services.orchestrator.collector import registry
 from services.orchestrator.intake import Intake
 from services.orchestrator.progress import Progress
-from services.orchestrator.seeding import Wish
+from services.orchestrator.seeding import Wish, bucket_for, seed
 from services.orchestrator.standstill import Standstill
 from services.orchestrator.supervisor import Supervisor
 from services.orchestrator.view import View
@@ -30,6 +30,8 @@ _TURN = 0.2
 _COUNT_EVERY, _COUNT_SHARE = 0.5, 20
 _RESEED_EVERY = 60.0
 _PACE_EVERY = 30.0
+# A loop that has not turned for this long, in seconds, hangs; counting a very large board is not hanging.
+_STUCK = 60.0
 # Beyond the workers' own grace, before they are killed.
 _PATIENCE_AT_END = 5.0
 
@@ -77,7 +79,8 @@ class Up:
         self._pace, self._paced = Pace(), 0.0
         self._standstill = Standstill(orders.patience)
         self._intake = Intake(settings, orders.wish, progress.say)
-        self._seeded = time.monotonic()
+        self._seeded = self._turned = time.monotonic()
+        self._beaten = 0.0
         self._wake_read, self._wake_write = os.pipe()
 
     def run(self) -> int:
@@ -113,7 +116,7 @@ class Up:
 
     def _serve(self) -> HealthServer:
         host, _, port = self.settings.board.listen.rpartition(":")
-        checks: dict[str, Check] = {"/healthz": lambda: (True, "ok"), "/readyz": lambda: (True, "ok")}
+        checks: dict[str, Check] = {"/healthz": self._alive, "/readyz": self._alive}
         server = HealthServer(host, int(port), registry(self.view), checks)
         self.heartbeat.announce(port=server.port, metrics=f"http://{host}:{server.port}/metrics")
         return server
@@ -137,7 +140,15 @@ class Up:
         )
         return 130 if self.orders.until_drained else 0
 
+    def _alive(self) -> tuple[bool, str]:
+        still = time.monotonic() - self._turned
+        return still < _STUCK, f"the loop turned {still:.0f} seconds ago"
+
     def _turn(self) -> int | None:
+        self._turned = time.monotonic()
+        if self._turned - self._beaten > self.settings.global_.beat_every:
+            self._beaten = self._turned
+            self.heartbeat.beat()
         if not self.orders.no_stages:
             self.supervisor.turn()
         self.reaper.turn()
@@ -151,7 +162,6 @@ class Up:
 
     def _look(self) -> int | None:
         """Count and show; the exit code when the run is over."""
-        self.heartbeat.beat()
         facts = self.view.status()
         self._trouble = ""
         self._tell_pace(facts)
@@ -180,6 +190,8 @@ class Up:
     def _verdict(self, facts: dict[str, Any]) -> int | None:
         # A token on its way back to an earlier bucket can be missed by one count, never by two in a row.
         self._idle_counts = self._idle_counts + 1 if facts["left"] == 0 and self._intake.done else 0
+        if self._idle_counts == 1 and self._recovered():
+            self._idle_counts = 0
         if self._idle_counts >= 2:
             return 3 if self._intake.failed else 1 if facts["failed"] else 0
         reasons = self._standstill.reasons(facts) if self._intake.done else []
@@ -189,6 +201,10 @@ class Up:
         for reason in reasons:
             self.progress.say(reason)
         return 3
+
+    def _recovered(self) -> bool:
+        """Whether a seeder that died meanwhile had left a book that is on its way now."""
+        return next(seed(self.settings, (), bucket_for(self.settings, None))).new > 0
 
     def _tell_trouble(self, sentence: str) -> None:
         """Say it once, until something else is to be said."""

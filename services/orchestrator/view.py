@@ -152,10 +152,16 @@ class View:
     def story(self, barcode: str) -> tuple[list[listing.Place], list[Event]]:
         """Where a book's token is, and what has happened to it."""
         places = listing.places(list(self.paths.values()), barcode)
+        places += [
+            listing.Place(path.parent, "seeding", path) for path in (self.root / "seeding").glob(f"{barcode}~*.json")
+        ]
         dropped = board.path_of(self.root / board.DROPPED, barcode, board.WAITING)
         if os.path.lexists(dropped):
             places.append(listing.Place(self.root / board.DROPPED, board.DROPPED, dropped))
-        return places, self.ledger.read(barcode)
+        try:
+            return places, self.ledger.read(barcode)
+        except OSError as error:
+            return places, [_unreadable(error)]
 
     def _rows(self, bucket: Path, state: str) -> Iterator[Row]:
         if state == board.WORKING:
@@ -174,7 +180,7 @@ class View:
         try:
             events = self.ledger.read(barcode)
         except OSError as error:
-            events = [{"event": "failed", "reason": f"Its ledger cannot be read: {error}."}]
+            events = [_unreadable(error)]
         reason, cure = audit.reason(events, state)
         tries = attempts(events, stage)
         yield Row(
@@ -215,6 +221,10 @@ class View:
 def _worker(worker: Seen) -> dict[str, Any]:
     facts = {key: worker.facts.get(key) for key in ("host", "pid", "port", "metrics", "started", "version")}
     return {"worker": worker.worker, "heartbeat_age": round(worker.age, 1), **facts}
+
+
+def _unreadable(error: OSError) -> Event:
+    return {"event": "failed", "reason": f"Its ledger cannot be read: {error}."}
 
 
 def _time(since: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,18 @@ def test_a_seeder_that_died_in_between(root: Path, monkeypatch: pytest.MonkeyPat
     assert seeder(root, "t").recover() == 1
     assert state(root, "A1") == [("01_in", "waiting")]
     assert not seeder(root, "u").seed("A1", root / "01_in", "/p", "/d")
+
+
+def test_a_leftover_that_cannot_be_placed_keeps_nobody(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registered book whose bucket is no more goes to the fallback; a ledger that is no file stops no other."""
+    for barcode in ("A1", "B1"):
+        dying = seeder(root)
+        monkeypatch.setattr(dying, "_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            dying.seed(barcode, root / "01_in", "/p", "/d")
+    ledger = Ledger(root / "ledger")
+    ledger.path("A1").unlink()
+    ledger.path("A1").mkdir()
+    shutil.rmtree(root / "01_in")
+    assert seeder(root, "t").recover(root / "02_out") == 1
+    assert state(root, "B1") == [("02_out", "waiting")]

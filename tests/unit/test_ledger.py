@@ -284,3 +284,17 @@ def test_a_draft_that_a_sweeper_took(ledger: Ledger, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "link", swept)
     assert ledger.register("A1", token="t")
+
+
+def test_members_of_a_wrong_type_are_nobodys(root: Path) -> None:
+    """A line whose claim, stage or facts are of another type than they should be stops nobody: those members go."""
+    ledger = Ledger(root / "ledger")
+    ledger.register("A1")
+    odd = [{"event": "returned", "claim": ["x"]}, {"event": "attempt", "stage": {}, "claim": {}}]
+    with ledger.path("A1").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in [*odd, {"event": "done", "facts": "many"}])
+    assert [dict(event) for event in ledger.read("A1")][1:] == [
+        {"event": "returned"},
+        {"event": "attempt"},
+        {"event": "done"},
+    ]

@@ -82,8 +82,11 @@ def test_a_refusal_shows_what_was_found() -> None:
         token.parse(b'{"barcode": "B2"}', "A1")
     with pytest.raises(TokenError, match=r"the barcode inside is 'B{79}\.$"):
         token.parse(b'{"barcode": "' + b"B" * 1000 + b'"}', "A1")
-    with pytest.raises(NewerToken, match=r"of version '2{39}, this"):
-        token.parse(b'{"barcode": "A1", "version": "' + b"2" * 1000 + b'"}', "A1")
+    with pytest.raises(NewerToken, match=r"of version 2{40}, this"):
+        token.parse(b'{"barcode": "A1", "version": ' + b"2" * 1000 + b"}", "A1")
+    for version in ('"2"', "0", "true", "null", "[2]"):
+        with pytest.raises(TokenError, match="which there has never been"):
+            token.parse(f'{{"barcode": "A1", "version": {version}}}'.encode(), "A1")
     with pytest.raises(TokenError, match=r"Expecting value: line 1 column 13 \(char 12\)"):
         token.parse(b'{"barcode": }', "A1")
 
