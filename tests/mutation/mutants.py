@@ -34,7 +34,7 @@ TESTS = {
     "listing": ["tests/unit/test_listing.py", "tests/unit/test_board.py"],
     "board": [f"tests/unit/test_{name}.py" for name in ("board", "board_claims", "board_moves", "seeder")],
     "reaper": ["tests/unit/test_reaper_turns.py", "tests/unit/test_reaper.py"],
-    "worker": [f"tests/unit/test_{name}.py" for name in ("worker", "worker_halts", "worker_watch")],
+    "worker": [f"tests/unit/test_{name}.py" for name in ("worker", "worker_halts", "worker_stranded", "worker_watch")],
 }
 CONFIGURATION = """\
 [tool.mutmut]
