@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common import board, durable, workfiles
 from common.config import FilterRow, Settings
-from common.errors import Halt, Lost, Redo, Reject, Retry, StageError
+from common.errors import Halt, Lost, Redo, Reject, Retry, StageError, said
 from common.ledger import Event, Ledger, NoLedger, attempts, last, redos
 from common.metrics import StageMetrics
 from common.stage import Book, Facts, Stage
@@ -22,7 +22,8 @@ from common.verdicts import as_facts, as_verdict, backoff, figure, halting
 
 # What an attempt comes to; "halted" and "left" put the token back where it was.
 DONE, DEFERRED, FAILED, LOST, HALTED, LEFT = "done", "deferred", "failed", "lost", "halted", "left"
-_NO_FOLDER = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EINVAL)
+# What a folder that is none says; on the configured one, the same errors are the disk's.
+_NO_FOLDER = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENOENT, errno.EACCES, errno.EPERM)
 # The ledger's events in which an attempt of a stage begins and may end.
 _OF_AN_ATTEMPT = ("attempt", "done", "deferred", "redo", "failed", "halted", "handed_back")
 # A token of a newer release is looked at again after so many seconds.
@@ -72,11 +73,7 @@ class Attempt:
             self.desk.log.warning(str(error), extra={"barcode": self.held.barcode})
             return self._leave(_LOOK_AGAIN)
         except TokenError as error:
-            if self._is_young():
-                return self._leave(_YOUNG)
-            barcode = self.held.barcode
-            mend = f'Write {{"barcode": "{barcode}"}} in its place, as a file, then `grin-pipeline retry {barcode}`.'
-            return self._fail(str(error), mend)
+            return self._no_token(error)
         except NoLedger as error:
             # Without its story a book cannot be counted, and must not go round for ever.
             self.desk.log.warning(f"The book has failed: {error}.", extra={"barcode": self.held.barcode})
@@ -85,6 +82,13 @@ class Attempt:
         except Lost as error:
             self.desk.log.warning(str(error), extra={"barcode": self.held.barcode})
             return LOST
+        except OSError:
+            raise
+        except Exception as error:
+            # Not the stage's, but our own: whatever nobody has thought of, no book may end a worker.
+            self.desk.log.exception("The attempt broke off.", extra={"barcode": self.held.barcode})
+            why = f"The worker could not cope with this book: {type(error).__name__}: {said(error)}"
+            return self._fail(why, f"The traceback is in logs/{self._name}.jsonl.")
 
     def hand_back(self, event: str = "handed_back", reason: str = "the worker was told to stop") -> None:
         """Not this book's fault: the token waits again and the attempt, if it was recorded, does not count."""
@@ -106,6 +110,13 @@ class Attempt:
             self._own()
             # It is there: a network file system had not seen it yet.
             return parse(board.read(self.held), self.held.barcode)
+
+    def _no_token(self, error: TokenError) -> str:
+        if self._is_young():
+            return self._leave(_YOUNG)
+        barcode = self.held.barcode
+        mend = f'Write {{"barcode": "{barcode}"}} in its place, as a file, then `grin-pipeline retry {barcode}`.'
+        return self._fail(str(error), mend)
 
     def _is_young(self) -> bool:
         """Whether somebody may be writing this token by hand just now."""

@@ -314,9 +314,10 @@ class Seeder:
         if registered is None or registered.get("token") != name:
             durable.remove_if_old(self.folder / name, now)
             return False
-        bucket = self.root / Path(registered.get("bucket", "")).name
-        if fallback is not None and not (bucket / WORKING).is_dir():
-            bucket = fallback
+        bucket: Path | None = self.root / Path(registered.get("bucket", "")).name / WORKING
+        bucket = bucket.parent if bucket is not None and bucket.is_dir() else fallback
+        if bucket is None:
+            return False
         placed = self._place(name, bucket, barcode)
         durable.fsync_dir(bucket)
         return placed

@@ -63,11 +63,6 @@ class Feed:
                 return held
         return None
 
-    def skips(self) -> bool:
-        """Whether some token is left alone just now."""
-        now = time.monotonic()
-        return any(until > now for until in self._skipped.values())
-
     def skip(self, barcode: str, seconds: float) -> None:
         """Leave a token alone for a while."""
         self._skipped[barcode] = time.monotonic() + seconds

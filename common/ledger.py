@@ -28,6 +28,7 @@ _CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)
 
 
+_MOST = 64_000_000
 _TYPES = {"stage": str, "worker": str, "claim": str, "token": str, "bucket": str, "facts": dict}
 
 
@@ -179,6 +180,8 @@ def _require_file(fd: int, path: Path) -> int:
     figures = os.fstat(fd)
     if not stat.S_ISREG(figures.st_mode):
         raise NoLedger(errno.EINVAL, "it is no regular file", str(path))
+    if figures.st_size > _MOST:
+        raise NoLedger(errno.EFBIG, f"it is larger than {_MOST:,} bytes", str(path))
     return figures.st_size
 
 

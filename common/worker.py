@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
-from common import board, durable
+from common import board, durable, listing
 from common.attempt import LEFT, LOST, Attempt, Desk
 from common.errors import Halt, Lost
 from common.feed import Feed
@@ -52,7 +52,8 @@ class Worker:
         self.limits = Limits(desk)
         self._limit, self._told = "", 0.0
         self._stranded: list[Attempt] = []
-        self._halts = 0
+        self._halts, self._board_halted = 0, False
+        self._reaping = threading.Lock()
         self._turned = self._beaten = self._reaped = self._watched = time.monotonic()
         self._ended = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
@@ -92,6 +93,7 @@ class Worker:
         try:
             self._turn()
         except OSError as error:
+            self._board_halted = True
             self._halted(Halt(f"The board cannot be used: {error}.", "Mend the disk; the stage goes on by itself."))
 
     def _turn(self) -> None:
@@ -107,8 +109,8 @@ class Worker:
         return self._attempt(held)
 
     def _idle(self) -> None:
-        """The board answers, and no book is there to halt over; one that is left alone for a while may be such."""
-        if self._halts and not self.feed.skips():
+        """The board answers; and where no book is left at all, there is none to halt over."""
+        if self._halts and (self._board_halted or not listing.in_line(self.desk.row.input_pipe, 1)):
             self._goes_on()
 
     def _blocked(self) -> bool:
@@ -137,14 +139,10 @@ class Worker:
             return self._halted(Halt(f"{held.barcode} could not be given a verdict: {error}", cure))
         except Lost:
             outcome = LOST
-        except Exception:
-            # No book may end a worker, whatever nobody has thought of.
-            self.desk.log.exception("The attempt broke off; the book waits again.", extra={"barcode": held.barcode})
-            self._stranded.append(attempt)
-            return self.feed.skip(held.barcode, _LOOK_AGAIN)
         finally:
             self.current = None
         if attempt.halt:
+            self._board_halted = False
             return self._halted(attempt.halt)
         if outcome == LEFT:
             return self.feed.skip(held.barcode, attempt.look_again)
@@ -156,7 +154,7 @@ class Worker:
             self._goes_on()
 
     def _goes_on(self) -> None:
-        self._halts = 0
+        self._halts, self._board_halted = 0, False
         self.desk.metrics.paused("halt", False)
         self.heartbeat.announce(halted=None, cure=None)
         self.desk.log.info("The cause of the halt is gone; the stage goes on.")
@@ -203,16 +201,21 @@ class Worker:
                 self.desk.log.warning(f"{error} The claim stays where it is.", extra={"barcode": attempt.held.barcode})
             except OSError:
                 continue
-            except Exception:
-                self.desk.log.exception("The book is left to the reaper.", extra={"barcode": attempt.held.barcode})
             self._stranded.remove(attempt)
         return not self._stranded
 
     def _reap(self) -> None:
-        if time.monotonic() - self._reaped > self.desk.settings.global_.reap_after / 8:
+        if self._turn_reaper():
+            self.reaper.reap_unknown(self.name, {attempt.held.path for attempt in self._stranded})
+
+    def _turn_reaper(self) -> bool:
+        """Look for the dead if it is time to; from the loop, or from the watchdog while a long book is in work."""
+        with self._reaping:
+            if time.monotonic() - self._reaped <= self.desk.settings.global_.reap_after / 8:
+                return False
             self._reaped = time.monotonic()
             self.reaper.turn()
-            self.reaper.reap_unknown(self.name, {attempt.held.path for attempt in self._stranded})
+            return True
 
     # --- signals, waiting ---
 
@@ -240,6 +243,7 @@ class Worker:
             working = self.current
             if working is not None:
                 self._judge(working)
+                self._reap_meanwhile()
 
     def _beat(self) -> None:
         self._beaten = time.monotonic()
@@ -247,6 +251,13 @@ class Worker:
             self.heartbeat.beat()
         except OSError as error:
             self.desk.log.warning(f"The heartbeat failed and will be tried again: {error}")
+
+    def _reap_meanwhile(self) -> None:
+        """A book may take hours, and other workers may die meanwhile."""
+        try:
+            self._turn_reaper()
+        except OSError as error:
+            self.desk.log.warning(f"The dead cannot be looked for, and will be again: {error}")
 
     def _judge(self, working: Attempt) -> None:
         limit = self.desk.row.time_limit

@@ -83,8 +83,14 @@ class Pausing:
         """The stages that are not empty when the time is over."""
         end = math.inf if timeout is None else time.monotonic() + timeout
         waiting = {stage: _Count() for stage in self.stages}
+        resumed: list[str] = []
         while waiting:
             for stage, count in list(waiting.items()):
+                if audit.paused(self._root, stage) is None:
+                    del waiting[stage]
+                    resumed.append(stage)
+                    self.say(f"{stage} was resumed meanwhile, so it is not drained.")
+                    continue
                 if count.changed(len(self._claims(stage))) and count.left:
                     self.say(f"{stage}: {_books(count.left)} still in work.")
                 if count.settled():
@@ -94,7 +100,7 @@ class Pausing:
             if waiting and time.monotonic() >= end:
                 break
             time.sleep(_LOOK_EVERY if waiting else 0)
-        return list(waiting)
+        return [*waiting, *resumed]
 
     def _tell_late(self, stage: str) -> None:
         """What still works, and whether it lives."""

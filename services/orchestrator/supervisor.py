@@ -50,7 +50,7 @@ class Supervisor:
         self.reaper = reaper
         self.log = log
         ports = free_ports(settings.board.metrics_port)
-        self.slots = [Slot(row, next(ports)) for row in settings.filters for _ in range(row.workers)]
+        self.slots = [Slot(row, next(ports, 0)) for row in settings.filters for _ in range(row.workers)]
         self.stopping = False
 
     def turn(self) -> None:

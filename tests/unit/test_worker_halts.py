@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from common import board
 from common.errors import Halt
 from common.stage import Book
 from tests.unit.test_worker import broken, waits
@@ -56,14 +57,30 @@ def test_a_halt_is_over_when_a_book_has_a_verdict(root: Path, monkeypatch: pytes
 
 
 def test_a_halt_is_over_when_there_is_no_book(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no book to halt over a halt is over; while one is left alone for a while it may be that one's, and stays."""
+    """With no book to halt over a halt is over; while another worker has one in hand it stays."""
     bench = Bench(root)
     waits(bench, monkeypatch)
+    bench.put("A1")
+    held = board.claim(root / "01_in", "A1", "another-1", 1)
+    assert held is not None
     bench.worker._halted(Halt("No."))
-    bench.worker.feed.skip("A1", 1000)
     bench.worker._turn_safely()
     assert bench.worker.ready() == (False, "halted")
-    bench.worker.feed.skip("A1", -1)
+    board.finish(held, root / "02_out")
+    bench.worker._turn_safely()
+    assert bench.worker.ready() == (True, "ready")
+
+
+def test_a_halt_of_the_board_is_over_when_it_answers(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a moment without the board one turn is enough, whatever others have in hand."""
+    bench = Bench(root)
+    waits(bench, monkeypatch)
+    bench.put("A1")
+    assert board.claim(root / "01_in", "A1", "another-1", 1) is not None
+    with pytest.MonkeyPatch.context() as without:
+        without.setattr(bench.worker.feed, "next", broken)
+        bench.worker._turn_safely()
+    assert bench.worker.ready() == (False, "halted")
     bench.worker._turn_safely()
     assert bench.worker.ready() == (True, "ready")
 

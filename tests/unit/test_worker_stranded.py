@@ -124,40 +124,20 @@ def test_a_stranded_claim_that_must_wait_longer(root: Path, monkeypatch: pytest.
 
 
 def test_an_attempt_that_breaks_off(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that nobody has thought of ends no worker: it is logged, and the book waits again for a later look."""
+    """An error that nobody has thought of ends no worker: its book fails and says what it was."""
     bench = Bench(root)
-    waits(bench, monkeypatch)
     bench.put("A1")
 
     def odd(*_: object) -> None:
         raise ValueError("odd")
 
-    monkeypatch.setattr(Ledger, "read", odd)
-    bench.worker._turn_safely()
-    monkeypatch.undo()
-    (record,) = bench.records
-    assert record.getMessage() == "The attempt broke off; the book waits again."
-    assert vars(record)["barcode"] == "A1"
-    assert bench.worker.feed._skipped["A1"] == pytest.approx(time.monotonic() + worker._LOOK_AGAIN, abs=30)
-    assert bench.worker._return_stranded()
-    assert bench.places() == ["01_in/A1.json"]
-
-
-def test_a_claim_that_cannot_be_given_back_at_all(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim whose return ends in an error that nobody has thought of is left to the reaper, and the others return."""
-    bench = Bench(root)
-    first = stranded(bench)
-    stranded(bench, "B2")
-
-    def odd(*_: object) -> None:
-        raise ValueError("odd")
-
-    monkeypatch.setattr(first, "hand_back", odd)
-    assert bench.worker._return_stranded()
-    assert first.held.path.exists()
-    assert bench.places("B2") == ["01_in/B2.json"]
-    (record,) = bench.records
-    assert (record.getMessage(), vars(record)["barcode"]) == ("The book is left to the reaper.", "A1")
+    with pytest.MonkeyPatch.context() as without:
+        without.setattr(Ledger, "read", odd)
+        bench.worker._turn_safely()
+    assert bench.places() == ["01_in/failed/A1.json"]
+    failed = Ledger(root / "ledger").read("A1")[-1]
+    assert (failed["event"], "ValueError: odd" in failed["reason"]) == ("failed", True)
+    assert any(record.exc_info for record in bench.records)
 
 
 # --- reaping --------------------------------------------------------------------------------------------------------
