@@ -34,7 +34,7 @@ bench: setup  ## CPU and wall time against the bare shell, on the same books
 
 bench-board: setup  ## claims and durable moves a second, beside other queues on this machine, and what each loses on kill -9
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/bench/requirements.txt
-	$(BIN)/python -m tests.bench.board
+	$(BIN)/python -m tests.bench.board $(ARGS)
 
 # Kills do not depend on the disk, and memory is quicker; STORM_FOLDER=/some/disk storms there.
 STORM_FOLDER ?= $(or $(wildcard /dev/shm),/tmp)
@@ -59,9 +59,9 @@ fuzz: setup  ## 10,000 strangers of every kind in one bucket
 scale: setup  ## a million tokens: claims, scrapes, seeding
 	GRIN_SCALE=1000000 $(BIN)/pytest tests/board/test_scale.py
 
-mutants: setup  ## mutation testing of the board's core; the survivors are explained in tests/mutation/survivors.md
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/mutation/requirements.txt
-	$(BIN)/python -m tests.mutation
+mutants: setup  ## changes the board's core place by place: do the tests notice? (about 15 minutes)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement tests/mutation/requirements.txt
+	$(BIN)/python -m tests.mutation.mutants
 
 clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
