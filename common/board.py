@@ -25,7 +25,7 @@ from pathlib import Path
 
 from common import durable
 from common.errors import Lost
-from common.ledger import Ledger, last
+from common.ledger import Ledger, NoLedger, last
 from common.token import MAX_BYTES, SUFFIX, TokenError, encode, is_barcode
 
 WAITING, WORKING, DEFERRED, FAILED, HELD = "waiting", "working", "deferred", "failed", "held"
@@ -304,7 +304,7 @@ class Seeder:
         now, placed = durable.server_time(self.folder), 0
         for name in os.listdir(self.folder):
             # One leftover that cannot be placed must not keep the others, or new books, from the board.
-            with suppress(OSError):
+            with suppress(NoLedger, FileNotFoundError, PermissionError):
                 placed += self._recover(name, fallback, now)
         return placed
 

@@ -52,7 +52,9 @@ class Reaper:
     def reap_worker(self, worker: str, why: str) -> int:
         """Return the claims of a worker that is known to be dead; how many there were."""
         reaped = sum(self._reap(held, why) for held in self._claims() if held.worker == worker)
-        (self.workers / _file_of(worker)).unlink(missing_ok=True)
+        # And what it was just writing when it died.
+        for path in (self.workers / _file_of(worker), *self.workers.glob(f".{_file_of(worker)}.*")):
+            path.unlink(missing_ok=True)
         return reaped
 
     def reap_unknown(self, worker: str, known: set[Path]) -> int:

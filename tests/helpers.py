@@ -30,7 +30,8 @@ class Line:
         self.common = {"heartbeat": 0.3, "reap_after": 1.5, "poll": 0.05, **common}
         self.filters: list[dict[str, Any]] = []
         (folder / "their_module.py").write_text("import os, time\n" + textwrap.dedent(stages))
-        self.environ = {**os.environ, "PYTHONPATH": str(folder)}
+        # This checkout first, whatever is installed where the tests run.
+        self.environ = {**os.environ, "PYTHONPATH": f"{Path(__file__).parents[1]}:{folder}"}
 
     def stage(self, name: str, cls: str, number: int, **row: object) -> Line:
         """Add a stage that moves tokens from bucket `number` to the next."""

@@ -26,6 +26,7 @@ from services.uploader.store import FolderStore
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _ONLY_FOLDERS = "Only a folder is supported as done bucket so far: name a path, a mounted one if need be."
+_APART = "Give it a folder of its own, outside the processing bucket."
 _WRITABLE = "See that it is mounted, has space and may be written to; the stage goes on by itself."
 
 
@@ -51,6 +52,8 @@ class Uploader(Stage):
         bucket = self.settings.global_.done_bucket
         if _URL.match(bucket):
             return [*problems, f"The done bucket is {bucket}. {_ONLY_FOLDERS}"]
+        if _within(self._path(bucket), self.settings.global_.processing_bucket):
+            problems.append(f"The done bucket {bucket} lies where the books' working files are removed. {_APART}")
         try:
             with tempfile.TemporaryFile(dir=durable.existing_ancestor(self._path(bucket))):
                 return problems
@@ -63,6 +66,8 @@ class Uploader(Stage):
             raise Reject(f"The book's done bucket is {book.done_bucket}.", _ONLY_FOLDERS)
         files = _files(book)
         bucket = self._path(book.done_bucket)
+        if _within(bucket, book.folder.parent):
+            raise Reject(f"The book's done bucket, {bucket}, is where its working files are removed.", _APART)
         self._require_bucket(bucket)
         with _halting(bucket):
             sent = self._put(FolderStore(bucket, book.barcode), book, files)
@@ -105,6 +110,11 @@ class Uploader(Stage):
         """A bucket that was there and is gone was unmounted: what is written now would go to the wrong disk."""
         if bucket in self._met and not bucket.is_dir():
             raise Halt(f"The done bucket {bucket} is gone.", _WRITABLE)
+
+
+def _within(bucket: Path, processing: Path) -> bool:
+    """Whether what is stored there would be swept away with the books' working files."""
+    return bucket.resolve().is_relative_to(processing.resolve())
 
 
 @contextmanager

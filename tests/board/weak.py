@@ -26,7 +26,7 @@ def token_rewritten() -> Iterator[None]:
     def rewriting(held: board.Claim, target: Path, **more: bool) -> None:
         temp = held.path.with_name(f".{held.path.name}.tmp")
         temp.write_text(f'{{"barcode": "{held.barcode}"}}')
-        os.replace(temp, held.path)
+        temp.replace(held.path)
         move(held, target, **more)
 
     with mock.patch.object(board, "_move", rewriting), mock.patch.object(board, "_arrive", lambda _held: None):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from books import IN_STORE, run, stored
 
+from common.settings import FilterRow, GlobalSettings, Settings
 from common.stage import Book
 from services.uploader.key import check_template, fill
 from services.uploader.stage import Uploader
@@ -60,3 +61,16 @@ def test_check_tells_a_bucket_that_cannot_be(make: Callable[..., Uploader], buck
     stage.settings = stage.settings.model_copy(update={"global_": shared})
     [problem] = stage.check()
     assert sentence in problem
+
+
+def test_a_store_among_the_working_files_is_refused(tmp_path: Path) -> None:
+    """A done bucket in the processing bucket would be removed with the working files: refused at the start."""
+    row = FilterRow(name="uploader", class_="Uploader", input_pipe=tmp_path / "a", output_pipe=tmp_path / "b")
+    for done in ("processing", "processing/done", "link"):
+        (tmp_path / "processing").mkdir(exist_ok=True)
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to(tmp_path / "processing")
+        common = GlobalSettings(processing_bucket=tmp_path / "processing", done_bucket=str(tmp_path / done))
+        settings = Settings(global_=common, filters=[row], path=tmp_path / "config.yaml")
+        (problem,) = Uploader(settings, row).check()
+        assert "working files" in problem

@@ -31,7 +31,7 @@ from tests.board.storm.stages import RECORD, work_log
 
 _ROOT = Path(__file__).parents[3]
 _STAGES = 3
-_SAMPLE_EVERY = 0.2
+_SAMPLE_EVERY = 0.05
 _UP = [sys.executable, "-P", "-m", "services.orchestrator", "up", "--until-drained"]
 
 
