@@ -73,7 +73,7 @@ def parse(data: bytes, barcode: str) -> Token:
     """The token in `data`, which must be that of `barcode`; TokenError says what is wrong with it."""
     members = _object(data)
     version = members.get("version", VERSION)
-    if isinstance(version, int) and version > VERSION:
+    if isinstance(version, int | float) and version > VERSION:
         shown = ascii(version)[:40]
         raise NewerToken(f"The token is of version {shown}, this release knows only {VERSION}: it is left alone.")
     if version != VERSION or isinstance(version, bool):

@@ -62,14 +62,23 @@ def other_folders(settings: Settings) -> list[Path]:
     common = settings.global_
     kept = [common.pipeline_dir / name for name in ("ledger", "workers", "paused", "logs")]
     wanted = [*(folder for folder in kept if folder.is_dir()), common.processing_bucket, common.temp_dir]
-    wanted += [*_some_of(common.pipeline_dir / "ledger"), *_some_of(common.processing_bucket)]
     return list(dict.fromkeys(durable.existing_ancestor(folder) for folder in wanted))
 
 
-def _some_of(folder: Path) -> Iterator[Path]:
-    """Some folders in a folder: one command given as another user leaves some that the stages may not write to."""
+def foreign_folders(settings: Settings) -> list[Path]:
+    """Folders of books and of the ledger, as far as some of each tell, that this user may not write to.
+
+    One command given as another user is enough to leave them. They are only asked: a probe file would be in the way of
+    the stages, which make and remove such folders all the time.
+    """
+    kept = (settings.global_.pipeline_dir / "ledger", settings.global_.processing_bucket)
+    return [path for folder in kept for path in _some_of(folder) if not os.access(path, os.W_OK) and path.exists()]
+
+
+def _some_of(folder: Path) -> list[Path]:
     with suppress(OSError), os.scandir(folder) as entries:
-        yield from (Path(entry.path) for entry in islice((one for one in entries if one.is_dir()), _SAMPLE))
+        return [Path(entry.path) for entry in islice((one for one in entries if one.is_dir()), _SAMPLE)]
+    return []
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from common.heartbeat import seen
 from common.ledger import Ledger
 from services.orchestrator.findings import MUST, OK, Finding, finding
 from services.orchestrator.mounts import mount_of
-from services.orchestrator.probe_site import Site, other_folders, token_folders
+from services.orchestrator.probe_site import Site, foreign_folders, other_folders, token_folders
 from services.orchestrator.rivals import delays, race, silences
 
 _ELSEWHERE = "Put pipeline_dir on a local disk, NFS 4.1 (EFS, Filestore …) or CephFS."
@@ -226,6 +226,8 @@ def rights(site: Site) -> Iterator[Finding]:
             site.probe_in(folder).unlink(missing_ok=True)
         except OSError as error:
             yield Finding("rights", MUST, f"{folder} cannot be written to: {error.strerror}.", _RIGHTS)
+    for folder in foreign_folders(site.settings):
+        yield Finding("rights", MUST, f"{folder} is another user's and cannot be written to.", _RIGHTS)
     yield Finding("rights", OK, f"{len(folders)} folders tried.")
 
 

@@ -132,14 +132,19 @@ def test_names_outside_the_grammar_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_token_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
-    """A token of a version that is not known yet waits where it is, unchanged, and the log says why."""
+    """A token of a later version waits where it is, unchanged, and the log says why; one of no version is set aside."""
     line = make(tmp_path)
-    newer = [(str(version), f'{{"version": {version}, "what": [1]}}') for version in ("2", "1.5", '"x"', "null", "[9]")]
+    newer = [(str(version), f'{{"version": {version}, "what": [1]}}') for version in ("2", "1.5", "1e30")]
+    for number, version in enumerate(('"x"', "null", "[9]", "0", "true")):
+        odd = line.bucket(0) / f"ODD{number}.json"
+        odd.write_text(f'{{"version": {version}, "barcode": "ODD{number}"}}')
+        os.utime(odd, (1000, 1000))
     for number, (_, text) in enumerate(newer):
         (line.bucket(0) / f"NEW{number}.json").write_text(text)
     with one_worker(line):
         until(lambda: all(f'"NEW{n}"' in line.log("stage.log") for n in range(len(newer))) and arrived(line) == 10)
         until(lambda: all(line.places(f"NEW{number}") == ["00_b"] for number in range(len(newer))))
+        until(lambda: failed(line) == {f"ODD{number}" for number in range(5)})
     assert [(line.bucket(0) / f"NEW{n}.json").read_text() for n in range(len(newer))] == [text for _, text in newer]
     assert "is left alone" in line.log("stage.log")
 
