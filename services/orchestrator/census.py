@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -31,9 +32,15 @@ class Depth:
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[int, tuple[int, int]]] = {}
+        # A scrape comes in a thread of its own, while the loop may be counting.
+        self._lock = threading.Lock()
 
     def count(self, bucket: Path, state: str, now: float) -> tuple[int, int]:
         """Tokens and strangers in one state of a bucket; `now` is the server's time, in seconds since the epoch."""
+        with self._lock:
+            return self._count(bucket, state, now)
+
+    def _count(self, bucket: Path, state: str, now: float) -> tuple[int, int]:
         folder = listing.folder_of(bucket, state)
         changed = _changed(folder)
         before = self._known.pop(folder, None)
@@ -51,9 +58,14 @@ class Oldest:
         self._found: list[tuple[float, str]] = []
         self._names: Iterator[str] | None = None
         self._searched = -_ANEW
+        self._lock = threading.Lock()
 
     def since(self, most: int = SLICE) -> float | None:
         """Since when, in seconds since the epoch; None when nothing waits. Looks at no more than `most` tokens."""
+        with self._lock:
+            return self._since(most)
+
+    def _since(self, most: int) -> float | None:
         if time.monotonic() - self._searched > _ANEW or (self._names is None and self._first() is None):
             self._names, self._found, self._searched = listing.barcodes(self.bucket), [], time.monotonic()
         if self._names is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -105,3 +106,26 @@ def test_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     now[0] += census.WINDOW + 1
     pace.note(120)
     assert pace.per_hour() is None
+
+
+def test_a_scrape_beside_the_loop(root: Path) -> None:
+    """Two who look at once, as a scrape and the loop do, disturb each other in nothing."""
+    bucket, wrong = root / "01_in", []
+    for number in range(3_000):
+        put(bucket, f"A{number}")
+    oldest, depth = Oldest(bucket), Depth()
+
+    def look() -> None:
+        try:
+            for _ in range(200):
+                oldest.since(most=20)
+                depth.count(bucket, board.WAITING, time.time())
+        except Exception as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
