@@ -67,6 +67,11 @@ class Ends(Logged):
             raise Reject("What the earlier stages made is not whole.")
         return None
 
+    def opened(self) -> None:
+        """Sweep what a killed one was just removing, as an uploader does."""
+        super().opened()
+        workfiles.sweep(self.settings.global_.processing_bucket, self.row.output_pipe)
+
     def moved(self, book: Book) -> None:
         """Remove the book's files."""
         workfiles.remove_book(book.folder)
