@@ -60,6 +60,7 @@ class Attempt:
         self._seen: dict[str, workfiles.Identity] = {}
         self._read_from: str | None = None
         self._publishes = False
+        self._woken = False
         self._elsewhere = False
 
     def run(self) -> str:
@@ -298,6 +299,9 @@ class Attempt:
         if isinstance(error, board.OccupiedError):
             return self._fail(f"{error} A book has one token: somebody copied one.", "Remove the copy.")
         if board.holds(self.held):
+            if self._woken:
+                raise OSError(errno.EIO, "It denies and shows one claim in the same moment", str(self.held.path))
+            self._woken = True
             return self._verdict(Retry("A worker that woke up late took this attempt's scratch folder away."))
         self._drop_scratch()
         self.desk.log.warning(str(error), extra={"barcode": self.held.barcode})

@@ -64,8 +64,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         server = HealthServer(host, port, self.desk.metrics.registry, {"/healthz": self.alive, "/readyz": self.ready})
-        self.heartbeat.announce(port=server.port, metrics=f"http://{host}:{server.port}/metrics")
-        self.heartbeat.beat()
+        self._come_aboard({"port": server.port, "metrics": f"http://{host}:{server.port}/metrics"})
         self.desk.server_now = self.heartbeat.server_now
         watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         watchdog.start()
@@ -85,6 +84,18 @@ class Worker:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             self.desk.log.info("The worker has stopped.")
+
+    def _come_aboard(self, facts: dict[str, object]) -> None:
+        """Be seen before the first claim. A file server that fails at the first word is asked again, not run from."""
+        while self.stopping_since is None:
+            try:
+                self.heartbeat.announce(**facts)
+                self.heartbeat.beat()
+            except OSError as error:
+                self.desk.log.warning(f"The board cannot be used: {error}. This worker asks again.")
+                self._wait(self.desk.settings.global_.poll)
+            else:
+                return
 
     # --- one turn ---
 

@@ -26,6 +26,8 @@ def fork(job: Callable[[], object], log: Path) -> int:
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(out, 1)
         os.dup2(out, 2)
+        # Not the streams of pytest, which lead elsewhere: what a dying worker says must be found in its log.
+        sys.stdout = sys.stderr = os.fdopen(out, "w", buffering=1)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         job()
@@ -56,6 +58,7 @@ class Crew:
 
     def __post_init__(self) -> None:
         self._manned: dict[int, tuple[str, Path]] = {}
+        self.ended: list[str] = []
 
     def __enter__(self) -> Crew:
         self.man()
@@ -84,13 +87,19 @@ class Crew:
     def alive(self) -> int:
         """How many are at work; those that ended by themselves are not."""
         for child in list(self._manned):
-            if os.waitpid(child, os.WNOHANG)[0]:
-                del self._manned[child]
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                post = self._manned.pop(child)
+                self.ended.append(f"{post[0]} of {post[1].parent.name}: {os.waitstatus_to_exitcode(status)}")
         return len(self._manned)
 
     def words(self) -> str:
         """What the workers said last."""
-        return self.log.read_text()[-3000:] if self.log.exists() else ""
+        return self.all_words()[-3000:]
+
+    def all_words(self) -> str:
+        """All that the workers have said."""
+        return self.log.read_text() if self.log.exists() else ""
 
     def _end(self, child: int) -> None:
         post = self._manned.pop(child)

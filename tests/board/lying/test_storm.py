@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -18,7 +19,7 @@ from common.reaper import Reaper
 from tests.board.lying.crew import Crew, all_arrive
 from tests.board.lying.lies import Lies
 from tests.board.lying.mount import Mount
-from tests.helpers import Line
+from tests.helpers import Line, until
 
 Two = tuple[Mount, Mount]
 HOPS = """
@@ -77,9 +78,32 @@ def test_a_storm_over_a_lying_board(two: Two, place: Path) -> None:
             crew.kill_one()
         # Nobody dies any more: what a living worker does not know of must come back as well.
         assert all_arrive(line, 2, BOOKS, patience=60), (line.tokens(), crew.words())
-        assert crew.alive() == 4, crew.words()
+        assert crew.alive() == 4, (crew.ended, crew.words())
     assert len(two[0].told("rename") + two[1].told("rename")) >= BOOKS * 0.05
     check(line, inodes)
+
+
+BAD = Lies(rate=1.0, negative_age=3600.0, attribute_age=3600.0)
+
+
+@pytest.mark.parametrize(
+    ("lies", "words"),
+    [(replace(BAD, listing_age=3600.0), "This worker asks again"), (BAD, "denies and shows one claim")],
+    ids=["the first word", "a claim"],
+)
+def test_a_worker_outlives_a_file_server_gone_mad(two: Two, place: Path, lies: Lies, words: str) -> None:
+    """One that fails at a worker's first word, or denies and shows its claim at once, ends no worker and no book."""
+    line = line_at(two[0].below, "Hop")
+    line.seed(["B1"])
+    for client in two:
+        client.set(lies)
+    with crew_of(two, place / "crew.log") as crew:
+        until(lambda: crew.all_words().count(words) >= 2)
+        for client in two:
+            client.set(Lies())
+        assert all_arrive(line, 2, 1, patience=20), crew.words()
+        assert crew.alive() == 4, (crew.ended, crew.words())
+        assert "RecursionError" not in crew.all_words()
 
 
 @pytest.mark.slow
@@ -118,7 +142,7 @@ def test_workers_that_believe_the_error_leave_books_stuck(two: Two, place: Path)
 
     with crew_of(two, place / "crew.log", before_each=believe) as crew:
         assert not all_arrive(line, 2, books, patience=6)
-        assert crew.alive() == 4, crew.words()
+        assert crew.alive() == 4, (crew.ended, crew.words())
     stuck = [place for places in line.tokens().values() for place, _ in places if place.endswith("working")]
     assert stuck
 
