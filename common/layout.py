@@ -13,7 +13,7 @@ from typing import Any
 
 from common.yaml_lines import Problem
 
-RESERVED = frozenset({"ledger", "workers", "paused", "logs", "seeding", "dropped"})
+RESERVED = frozenset({"ledger", "workers", "paused", "logs", "seeding", "dropped", "grin"})
 
 
 @dataclass(frozen=True)

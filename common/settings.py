@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
@@ -127,10 +127,18 @@ class GrinSettings(Section):
 
     base_url: HttpUrl = "https://books.google.com/libraries"
     token_uri: HttpUrl = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+    auth_uri: HttpUrl = "https://accounts.google.com/o/oauth2/v2/auth"
+    """Where a person gives consent, for `auth login`."""
     credentials_file: Path | None = None
     requests_per_second: Seconds = 5
+    """Of all processes on all hosts that share the board."""
     converted_pool: Count = 5_000
     queue_limit: Count = 50_000
+    process_batch: Count = 100
+    """Barcodes in one request for conversions."""
+    process_method: Literal["get", "post"] = "get"
+    available_from: Literal["available", "states"] = "available"
+    """Which list tells what may be asked for: `_available`, or `_all_books` by its states."""
     connect_timeout: Seconds = 10
     idle_timeout: Seconds = 60
     """Seconds without a byte, however long the whole download takes."""
@@ -141,13 +149,21 @@ class GrinSettings(Section):
 
 
 class SeedSettings(Section):
-    """Which books `up` seeds: how many, from where, and whether conversions are asked for."""
+    """Which books `up` seeds: how many, from where, how often it looks, and whether it asks for conversions."""
 
     from_: str | None = Field(default=None, validation_alias="from")
     limit: int | None = Field(default=None, ge=0)
     sample: Count | None = None
     barcodes_file: Path | None = None
     convert: bool = False
+    every: Seconds = 300
+    """Seconds between two looks at GRIN's lists."""
+    keep: Count = 500
+    """`up` fills the first bucket up to so many waiting books, the oldest conversions first."""
+    failed_again_days: Seconds = 14
+    """Days after which a conversion that failed is asked for again."""
+    new_versions: Literal["ignore", "report", "bring"] = "report"
+    """What becomes of a book that is held already and that GRIN has converted anew."""
 
 
 class BoardSettings(Section):
