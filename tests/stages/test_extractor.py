@@ -74,6 +74,7 @@ def test_files_are_plain_and_readable(extract: Extract, folder: Path) -> None:
     assert {path.stat().st_mode & 0o7111 for path in (folder / "extractor" / "members").iterdir()} == {0}
 
 
+@pytest.mark.quirk("members-flat")
 def test_a_folder_in_the_archive_is_tolerated(extract: Extract, folder: Path) -> None:
     """Some archives have everything in a folder; the lists in it then speak of their own folder."""
     book = {f"TESTLIB/{name}": data for name, data in book_of(pages()).items()}
@@ -112,6 +113,7 @@ def test_members_that_no_checksum_covers_are_a_warning(extract: Extract) -> None
     assert "1 members, the first is 'TESTLIB_notes.txt'" in warning
 
 
+@pytest.mark.quirk("checksum-md5")
 def test_a_wrong_checksum_sends_the_book_back(extract: Extract, folder: Path) -> None:
     """Redo, with the first file and how many there are; nothing is published."""
     book = book_of(pages())
@@ -136,6 +138,7 @@ def test_a_checksum_list_that_is_none_sends_the_book_back(extract: Extract, text
         extract({**book_of(pages()), "checksum.md5": text})
 
 
+@pytest.mark.quirk("no-checksum-md5")
 def test_the_mets_stands_in_for_missing_checksums(extract: Extract) -> None:
     """Without checksum.md5 the sizes and MD5s of the METS decide, and a warning says so."""
     book = book_of(pages())
@@ -153,6 +156,7 @@ def test_a_member_that_differs_from_the_mets_sends_the_book_back(extract: Extrac
         extract({**book, "00000001.tif": b"other"})
 
 
+@pytest.mark.quirk("missing-hocr")
 def test_old_packages_without_their_listed_hocr_pass(extract: Extract) -> None:
     """hOCR that only the METS knows of is a known defect of old packages and no damage."""
     book = book_of(pages())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def sidecar(folder: Path, end: str) -> bytes:
 # --- fixity ---
 
 
+@pytest.mark.quirk("members-prefixed")
 @pytest.mark.parametrize("prefix", ["", f"TESTLIB_{BARCODE}_"])
 def test_a_whole_book_has_no_warnings(extracted: Callable[..., None], modify: Modify, prefix: str) -> None:
     """Bare and prefixed page names are both understood; the pages are counted."""
@@ -138,6 +140,7 @@ def test_a_flaw_rejects_under_strict(
     assert warning in refusal.value.reason
 
 
+@pytest.mark.quirk("missing-hocr")
 def test_hocr_that_only_the_mets_knows_is_a_warning(extracted: Callable[..., None], modify: Modify) -> None:
     """Some very old packages have no hOCR although their METS lists it."""
     book = book_of(pages())
@@ -162,6 +165,7 @@ def test_a_page_number_out_of_all_order_costs_nothing(
     assert modify("fixity", "ocr_text")["pages"] == 3
 
 
+@pytest.mark.quirk("notes-and-pagedata")
 @pytest.mark.parametrize("barcode", ["$B123456", "C3263821", "12345678"])
 def test_every_kind_of_barcode_can_be_a_prefix(tmp_path: Path, barcode: str) -> None:
     """Page names are told by the book's own barcode; another book's, and a barcode of eight digits, are no pages."""
@@ -175,6 +179,7 @@ def test_every_kind_of_barcode_can_be_a_prefix(tmp_path: Path, barcode: str) -> 
 # --- marc ---
 
 
+@pytest.mark.quirk("marc-prefix-or-not")
 @pytest.mark.parametrize(
     "marc",
     [MARC, MARC.replace("marc:", "").replace("<record>", '<record xmlns="http://www.loc.gov/MARC21/slim">')],
@@ -245,12 +250,25 @@ def test_one_broken_mets_is_told_once(extracted: Callable[..., None], modify: Mo
 # --- ocr_text ---
 
 
+@pytest.mark.quirk("blank-pages")
 def test_the_text_has_all_pages_in_their_sequence(extracted: Callable[..., None], modify: Modify, folder: Path) -> None:
     """One file, a form feed between pages, an empty page where there is no text."""
     extracted(book_of({name: data for name, data in pages(range(1, 12)).items() if name != "00000010.txt"}))
     modify("ocr_text")
     text = sidecar(folder, "txt").decode().split("\f")
     assert text == [f"text of page {number}\n" if number != 10 else "" for number in range(1, 12)]
+
+
+@pytest.mark.quirk("hocr-entities")
+def test_entities_in_hocr_are_kept_as_they_are(extracted: Callable[..., None], modify: Modify, folder: Path) -> None:
+    """Named entities that plain XML does not know break nothing; the bytes in the package are Google's."""
+    hocr = b'<?xml version="1.0"?><html><span class="ocrx_word">rail&shy;way&thinsp;!</span></html>'
+    extracted(book_of({**pages(), "00000002.html": hocr}))
+    assert modify("fixity", "marc", "ocr_text")["warnings"] == []
+    with tarfile.open(folder / "modifier" / f"{BARCODE}.tar.gz") as package:
+        member = package.extractfile("00000002.html")
+        assert member is not None
+        assert member.read() == hocr
 
 
 def test_bad_bytes_and_form_feeds_do_not_break_the_text(
