@@ -36,8 +36,9 @@ class NoLedger(OSError):  # noqa: N818 - a state of the disk, found by whoever r
     """Something that is no file lies where a book's story should be."""
 
 
-# After one of these, a stage counts its attempts anew. Only a person brings a failed book back.
-RESETS = frozenset({"done", "redo", "failed", "retried", "released", "registered"})
+# After one of these, a stage counts its attempts anew. Only a person brings a failed book back; with `renewed` and
+# `reseeded` a book's whole way begins again.
+RESETS = frozenset({"done", "redo", "failed", "retried", "released", "registered", "renewed", "reseeded"})
 # An attempt that ended so was not the book's fault and is not counted.
 FORGIVEN = frozenset({"halted", "handed_back"})
 
@@ -128,10 +129,10 @@ def attempts(events: Sequence[Event], stage: str) -> int:
 
 
 def redos(events: Sequence[Event], stage: str) -> int:
-    """How often `stage` has sent this book back, since a person last gave it another chance."""
+    """How often `stage` has sent this book back, since it last got another chance."""
     count = 0
     for event in _counting(events):
-        if event["event"] in ("failed", "retried", "released"):
+        if event["event"] in ("failed", "retried", "released", "renewed", "reseeded"):
             count = 0
         elif event["event"] == "redo" and event.get("stage") == stage:
             count += 1

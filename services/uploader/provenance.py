@@ -10,14 +10,17 @@ from typing import Any
 
 from common import __version__
 from common.artifacts import Artifact
+from common.deliveries import VERSION
 from common.stage import Book, Facts
+from common.store_keys import PROVENANCE as NAME
+from services.uploader.version import Version
 
-NAME = "provenance.json"
+__all__ = ["NAME", "document"]
 
 
-def document(book: Book, stage: str, library: str, files: Sequence[Artifact]) -> bytes:
-    """The provenance of a book as JSON; the same bytes for the same ledger and the same files."""
-    done = _newest(event for event in book.events if event.get("event") == "done")
+def document(book: Book, stage: str, library: str, files: Sequence[Artifact], version: Version) -> bytes:
+    """The provenance of a book's version as JSON; the same bytes for the same ledger and the same files."""
+    done = _newest(event for event in version.story(book.events) if event.get("event") == "done")
     # The upload itself has no times yet; the ledger will have them.
     upload = {"stage": stage, "attempt": book.attempt, "version": __version__}
     whole = {
@@ -28,8 +31,19 @@ def document(book: Book, stage: str, library: str, files: Sequence[Artifact]) ->
         "members": _members(done),
         "warnings": _warnings(done),
         "version": __version__,
+        **_place(version),
     }
     return f"{json.dumps(whole, ensure_ascii=False, indent=1)}\n".encode()
+
+
+def _place(version: Version) -> dict[str, Any]:
+    """Which version of the book it is, and which one it stands beside; nothing for the first."""
+    before = version.supersedes
+    if version.number == 1 or before is None:
+        return {}
+    files = [{"key": file.key, "size": file.size, "sha256": file.sha256} for file in before.files]
+    old = {VERSION: before.version, "provenance": before.provenance, "files": files}
+    return {VERSION: version.number, "supersedes": old}
 
 
 def _newest(done: Iterable[Facts]) -> list[Facts]:

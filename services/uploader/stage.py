@@ -16,13 +16,16 @@ from pydantic import AfterValidator
 from common import durable, workfiles
 from common.artifacts import Artifact, describe
 from common.config import FilterRow, Settings
+from common.deliveries import VERSION
 from common.ledger import last
 from common.options import complaints
 from common.settings import Section
 from common.stage import Book, Facts, Halt, Redo, Reject, Stage
+from common.store_keys import DEFAULT, Keys
 from services.uploader import provenance
-from services.uploader.key import check_template, fill
+from services.uploader.key import check_template
 from services.uploader.store import FolderStore
+from services.uploader.version import Version, version_of
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _ONLY_FOLDERS = "Only a folder is supported as done bucket so far: name a path, a mounted one if need be."
@@ -31,9 +34,9 @@ _WRITABLE = "See that it is mounted, has space and may be written to; the stage 
 
 
 class Options(Section):
-    """Where in the done bucket a file goes: `key` may use {barcode}, {name} and {library}."""
+    """Where in the done bucket a file goes: `key` may use {barcode}, {name}, {library} and {version}."""
 
-    key: Annotated[str, AfterValidator(check_template)] = "{barcode}/{name}"
+    key: Annotated[str, AfterValidator(check_template)] = DEFAULT
 
 
 class Uploader(Stage):
@@ -69,14 +72,18 @@ class Uploader(Stage):
         if _within(bucket, book.folder.parent):
             raise Reject(f"The book's done bucket, {bucket}, is where its working files are removed.", _APART)
         self._require_bucket(bucket)
+        version = version_of(book, self._keys(), files)
         with _halting(bucket):
-            sent = self._put(FolderStore(bucket, book.barcode), book, files)
+            sent = self._put(FolderStore(bucket, book.barcode), book, files, version)
         self._met.add(bucket)
         return {
             "bytes_in": sum(file.size for file in files),
             "bytes_out": sum(file.size for file in sent),
             "skipped": len(files) - len(sent),
-            "files": [{**asdict(file), "key": self._key(book, file.name)} for file in files],
+            "files": [{**asdict(file), "key": version.key(file.name)} for file in files],
+            "provenance": version.key(provenance.NAME),
+            **({VERSION: version.number} if version.number > 1 else {}),
+            **({"unchanged": True} if version.unchanged else {}),
         }
 
     def opened(self) -> None:
@@ -87,20 +94,22 @@ class Uploader(Stage):
         """Remove the book's working files; they are in the store."""
         workfiles.remove_book(book.folder)
 
-    def _put(self, store: FolderStore, book: Book, files: list[Artifact]) -> list[Artifact]:
+    def _put(self, store: FolderStore, book: Book, files: list[Artifact], version: Version) -> list[Artifact]:
         # Only a killed attempt leaves anything, and listing a store of a million books for nothing is dear.
         if book.attempt > 1:
             for name in (provenance.NAME, *(file.name for file in files)):
-                store.sweep(self._key(book, name))
+                store.sweep(version.key(name))
         sources = {file: book.input_file(file.name) for file in files}
-        sent = [file for file, path in sources.items() if store.put_file(self._key(book, file.name), path, file)]
+        sent = [file for file, path in sources.items() if store.put_file(version.key(file.name), path, file)]
         library = self.settings.global_.library
-        store.put_bytes(self._key(book, provenance.NAME), provenance.document(book, self.row.name, library, files))
+        key = version.key(provenance.NAME)
+        # How a version came that is held already stands there, and stays.
+        if not (version.unchanged and store.has(key)):
+            store.put_bytes(key, provenance.document(book, self.row.name, library, files, version))
         return sent
 
-    def _key(self, book: Book, name: str) -> str:
-        template = Options.model_validate(self.options).key
-        return fill(template, book.barcode, name, self.settings.global_.library)
+    def _keys(self) -> Keys:
+        return Keys(Options.model_validate(self.options).key, self.settings.global_.library)
 
     def _path(self, bucket: str) -> Path:
         """Relative paths are relative to the configuration's folder; an absolute one stays as it is."""

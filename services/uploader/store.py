@@ -37,6 +37,10 @@ class FolderStore:
         """Put an object with these bytes; False when it was there already, and equal."""
         return self._put(key, describe_bytes(data, key), lambda temp: durable.write_new(temp, data))
 
+    def has(self, key: str) -> bool:
+        """Whether there is such an object, whatever its bytes."""
+        return (self._root / key).is_file()
+
     def sweep(self, key: str) -> None:
         """Remove what an earlier attempt on this book, killed in the middle, has left beside `key`."""
         for leftover in (self._root / key).parent.glob(f"{self._prefix}*"):
