@@ -62,6 +62,7 @@ class Pipeline(Line):
         super().__init__(folder, "", library="TESTLIB", gpg_passphrase_file="passphrase", temp_dir="tmp", **common)
         (folder / "passphrase").write_text(PASSPHRASE + "\n")
         self.grin = grin
+        self.rate = 100.0
         for number, name in enumerate(STAGES):
             pipes = {"input_pipe": f"pipeline/{BUCKETS[number]}", "output_pipe": f"pipeline/{BUCKETS[number + 1]}"}
             quick = {"attempts": 6, "backoff": 0.2, "backoff_max": 0.5}
@@ -71,7 +72,7 @@ class Pipeline(Line):
     def write(self) -> None:
         """The configuration as it is now."""
         told = self.grin.told
-        addresses = {"base_url": told["base_url"], "token_uri": told["token_uri"], "requests_per_second": 100}
+        addresses = {"base_url": told["base_url"], "token_uri": told["token_uri"], "requests_per_second": self.rate}
         whole = {
             "global": self.common,
             "grin": {**addresses, "credentials_file": str(self.grin.credentials)},

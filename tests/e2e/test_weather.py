@@ -1,0 +1,92 @@
+"""Bad weather at GRIN: every fault at once, tokens that hardly live. All books come home whole, none fails, none twice.
+
+`WEATHER_BOOKS=500` and `WEATHER_SECONDS=600` in the environment make these runs as large as they were meant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import PASSPHRASE, Grin, Pipeline
+from tests.e2e.test_pipeline import assert_all_home
+
+BOOKS = int(os.environ.get("WEATHER_BOOKS", "24"))
+SECONDS = float(os.environ.get("WEATHER_SECONDS", "12"))
+
+
+@contextmanager
+def weather(folder: Path, books: int, *more: str) -> Iterator[Grin]:
+    """A simulated GRIN of its own, with small books and the simulator's further arguments."""
+    (folder / "passphrase").write_text(PASSPHRASE + "\n")
+    credentials = folder / "credentials.json"
+    command = [sys.executable, "-m", "simulator", "serve", "--folder", str(folder / "library"), "--books", str(books)]
+    command += ["--pages", "4:5", "--library", "TESTLIB", "--credentials-out", str(credentials), *more]
+    command += ["--passphrase-file", str(folder / "passphrase"), "--until-stdin-closes"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield Grin(folder, json.loads(process.stdout.readline()), credentials)
+        process.stdin.close()
+        process.wait(20)
+
+
+def requests_of(grin: Grin) -> list[dict[str, object]]:
+    """What the simulator was asked."""
+    host = grin.told["base_url"].removesuffix("/libraries")
+    with urllib.request.urlopen(f"{host}/_simulator/requests") as answer:
+        found: list[dict[str, object]] = json.load(answer)
+        return found
+
+
+@pytest.mark.slow
+def test_every_fault_at_five_per_cent(tmp_path: Path, figure: Callable[[str], None]) -> None:
+    """Each kind of fault meets one request in twenty: every book is delivered whole, and once."""
+    (tmp_path / "grin").mkdir()
+    with weather(tmp_path / "grin", BOOKS, "--every-fault", "0.05") as grin:
+        line = Pipeline(tmp_path, grin, reap_after=5)
+        for row in line.filters:
+            row.update(attempts=30, redos=10, workers=2)
+        line.write()
+        assert line.drain("--patience", "60", timeout=60 + 4 * BOOKS) == 0, line.log()[-3000:]
+        assert_all_home(line)
+        kinds = {barcode: Counter(line.kinds(barcode)) for barcode in grin.books()}
+        asked = requests_of(grin)
+    assert {counts["registered"] for counts in kinds.values()} == {1}
+    archives = [one for one in asked if ".tar.gz.gpg" in str(one["path"])]
+    bad = [one for one in asked if one["status"] not in (200, 206)]
+    # That the weather was bad: without this a run in sunshine would pass.
+    assert len(bad) >= len(asked) * 0.05
+    assert sum(counts["deferred"] + counts["redo"] for counts in kinds.values()) > 0 or len(archives) > BOOKS
+    figure(f"{BOOKS} books, {len(asked)} requests, {len(bad)} of them refused or led astray; all home whole")
+
+
+@pytest.mark.slow
+@pytest.mark.quirk("tokens-expire")
+def test_tokens_that_live_for_seconds(tmp_path: Path, figure: Callable[[str], None]) -> None:
+    """Through a run many times longer than a token's life no book fails, and none needs a second attempt."""
+    life, rate = 5 if SECONDS > 60 else 2, 2.0
+    books = int(SECONDS * rate * 0.9)
+    (tmp_path / "grin").mkdir()
+    with weather(tmp_path / "grin", books, "--token-lifetime", str(life)) as grin:
+        line = Pipeline(tmp_path, grin)
+        line.rate = rate
+        line.write()
+        assert line.drain(timeout=120 + 3 * SECONDS) == 0, line.log()[-3000:]
+        assert_all_home(line)
+        asked = requests_of(grin)
+    told = [float(str(one["time"])) for one in asked]
+    tokens = sum("/token" in str(one["path"]) for one in asked)
+    assert {line.kinds(barcode).count("attempt") for barcode in grin.books()} == {5}
+    assert max(told) - min(told) > 3 * life
+    assert tokens >= (max(told) - min(told)) / life - 1
+    figure(f"{books} books in {max(told) - min(told):.0f} s, tokens of {life} s: {tokens} renewed, no book failed")
