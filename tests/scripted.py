@@ -88,7 +88,7 @@ class ScriptedGrin:
         more = {"tries": 2, "requests_per_second": 1000, "credentials_file": file, **grin}
         row = FilterRow(name="downloader", class_="Downloader", input_pipe=folder / "a", output_pipe=folder / "b")
         return Settings(
-            global_=GlobalSettings(library="TESTLIB", processing_bucket=folder),
+            global_=GlobalSettings(library="TESTLIB", processing_bucket=folder, pipeline_dir=folder / "pipeline"),
             grin=GrinSettings.model_validate(
                 {"base_url": f"{self.url}/libraries", "token_uri": f"{self.url}/token", **more}
             ),

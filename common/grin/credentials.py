@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
+import threading
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,11 @@ SCOPES = (
     "https://www.googleapis.com/auth/userinfo.email",
     "https://www.googleapis.com/auth/userinfo.profile",
 )
+SERVICE, PERSON = "service_account", "authorized_user"
+# A token is renewed after this share of its life; one of unknown life is taken for one of so many seconds.
+_SHARE, _USUAL_LIFE = 0.8, 3000.0
+# Where no new one is to be had, the old one is used while it lasts, and Google asked again after so many seconds.
+_SOON = 10.0
 Google = service_account.Credentials | person.Credentials
 _CURE = "Let grin.credentials_file name a service account's key or an authorised user's file, as Google made it."
 
@@ -69,38 +79,90 @@ class _Transport(transport.Request):
         return _Reply(response)
 
 
+@dataclass(frozen=True)
+class Bearer:
+    """An access token, and its number among those that this process has had."""
+
+    number: int
+    value: str = field(repr=False)
+
+
 class AccessToken:
-    """The bearer token for GRIN; made when it is first needed, and again before it expires."""
+    """The bearer token for GRIN; made when it is first needed, and again when most of its life is over.
+
+    Threads share one: while one of them asks for a new token, the others wait for it.
+    """
 
     def __init__(self, settings: GrinSettings, http: httpx.Client, on_request: Callable[[str, str], None]) -> None:
         self._settings = settings
         self._transport = _Transport(http, on_request)
-        self._google: Google | None = None
+        self._lock = threading.Lock()
+        self._bearer = Bearer(0, "")
+        self._renew_at = self._ends = -math.inf
 
     def value(self) -> str:
-        """A token that Google has not let expire; Halt when Google refuses one, Passing when it cannot be reached."""
-        if self._google is None or not self._google.valid:
-            self.refresh()
-        return str(self._google.token if self._google else "")
+        """The token that `current` gives."""
+        return self.current().value
 
-    def refresh(self) -> None:
-        """Ask for a new token, with the file read anew: a person may just have mended it."""
-        self._google = read_credentials(self._settings)
+    def current(self) -> Bearer:
+        """A token that Google has not let expire; Halt when Google refuses one, Passing when it cannot be reached."""
+        with self._lock:
+            if time.monotonic() >= self._renew_at:
+                self._renew_early()
+            return self._bearer
+
+    def expires_in(self) -> float:
+        """Seconds until the token ends; negative when there is none."""
+        return self._ends - time.monotonic()
+
+    def refresh(self, rejected: int | None = None) -> None:
+        """Get a new token; not if the one with the number `rejected` has been replaced already."""
+        with self._lock:
+            if rejected is None or rejected == self._bearer.number:
+                self._renew()
+
+    def _renew_early(self) -> None:
         try:
-            self._google.refresh(self._transport)  # type: ignore[no-untyped-call]
+            self._renew()
+        except Passing:
+            if time.monotonic() >= self._ends:
+                raise
+            # The old one will do for a moment.
+            self._renew_at = min(self._ends, time.monotonic() + _SOON)
+
+    def _renew(self) -> None:
+        """Ask for a new token, with the file read anew: a person may just have mended it."""
+        google = read_credentials(self._settings)
+        asked = time.monotonic()
+        try:
+            google.refresh(self._transport)  # type: ignore[no-untyped-call]
         except exceptions.RefreshError as error:
             raise _refused(error) from None
         except exceptions.TransportError as error:
             host = httpx.URL(self._settings.token_uri).host
             raise Passing(f"No access token could be had from {host} ({error}).") from None
+        # google-auth counts the last minutes of a token as over, and a short-lived one as never good.
+        life = (google.expiry - _utcnow()).total_seconds() if google.expiry else _USUAL_LIFE
+        self._ends, self._renew_at = asked + life, asked + _SHARE * life
+        self._bearer = Bearer(self._bearer.number + 1, str(google.token))
+
+
+def _utcnow() -> datetime:
+    # Without a zone, as google-auth has its expiry.
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def read_credentials(settings: GrinSettings) -> Google:
     """The credentials in grin.credentials_file; Halt says what is wrong with the file and how to mend it."""
+    return _made(read_info(settings), settings)
+
+
+def read_info(settings: GrinSettings) -> dict[str, Any]:
+    """What stands in grin.credentials_file, secrets included; Halt when it cannot be used."""
     if settings.credentials_file is None:
         raise Halt("There are no Google credentials: grin.credentials_file is not set.", _CURE)
     _check_mode(settings.credentials_file)
-    return _made(_parsed(settings.credentials_file), settings)
+    return _parsed(settings.credentials_file)
 
 
 def _check_mode(file: Path) -> None:
@@ -131,8 +193,16 @@ def _parsed(file: Path) -> dict[str, Any]:
 
 def _made(info: dict[str, Any], settings: GrinSettings) -> Google:
     file = settings.credentials_file
+    if {"installed", "web"} & set(info):
+        cure = "Run `grin-pipeline auth login --client-secret FILE` with it; grin.credentials_file names a new file."
+        raise Halt(
+            f"The credentials file {file} is a client's secret: it stands for a program, and for no person yet.", cure
+        )
+    kind = info.get("type", PERSON)
+    if kind not in {SERVICE, PERSON}:
+        raise Halt(f"The credentials file {file} is of the kind {kind!a:.60}, which GRIN does not take.", _CURE)
     try:
-        return _service_account(info, settings) if info.get("type") == "service_account" else _person(info, settings)
+        return _service_account(info, settings) if kind == SERVICE else _person(info, settings)
     except KeyError as error:
         raise Halt(f"The credentials file {file} has no {error.args[0]}.", _CURE) from None
     except (ValueError, exceptions.GoogleAuthError):
@@ -145,9 +215,23 @@ def _service_account(info: dict[str, Any], settings: GrinSettings) -> Google:
 
 
 def _person(info: dict[str, Any], settings: GrinSettings) -> Google:
-    members = {name: info[name] for name in ("refresh_token", "client_id", "client_secret")}
+    members = {name: _text(info, name) for name in ("refresh_token", "client_id", "client_secret")}
     make: Callable[..., Google] = person.Credentials
-    return make(token=None, token_uri=settings.token_uri, scopes=SCOPES, **members)
+    return make(token=None, token_uri=settings.token_uri, scopes=_scopes(info), **members)
+
+
+def _text(info: dict[str, Any], name: str) -> str:
+    value = info.get(name)
+    if not isinstance(value, str) or not value:
+        raise KeyError(name)
+    return value
+
+
+def _scopes(info: dict[str, Any]) -> list[str] | None:
+    """What the person has agreed to, if the file says it: Google refuses to renew for more than that."""
+    scopes = info.get("scopes")
+    found = scopes.split() if isinstance(scopes, str) else scopes if isinstance(scopes, list) else []
+    return [str(scope) for scope in found] or None
 
 
 def _refused(error: exceptions.RefreshError) -> Halt | Passing:
@@ -155,5 +239,6 @@ def _refused(error: exceptions.RefreshError) -> Halt | Passing:
     code = str(answer.get("error", "no reason given"))[:60]
     if error.retryable:
         return Passing(f"Google gives no access token just now ({code}).")
-    cure = "Make new credentials (the consent may be withdrawn or the key deleted) and put them into the file."
+    cure = "Make new credentials (the consent may be withdrawn or the key deleted) and put them into the file: a person"
+    cure += " by `grin-pipeline auth login`. A key is refused, too, where this machine's clock is wrong by minutes."
     return Halt(f"Google refuses the credentials ({code}).", cure)

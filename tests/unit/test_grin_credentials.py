@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -44,15 +46,15 @@ def nobody(*_: str) -> None:
 
 
 def test_a_persons_refresh_token(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
-    """A refresh token becomes an access token at the configured address, with GRIN's scopes; it is asked for once."""
+    """A refresh token becomes an access token at the configured address; it is asked for once."""
     requests: list[tuple[str, str]] = []
     token = AccessToken(grin.settings(tmp_path).grin, http, lambda *one: requests.append(one))
     assert [token.value(), token.value()] == ["token-1", "token-1"]
     assert requests == [("token", "200")]
     assert grin.seen[0].form["refresh_token"] == ["r3fresh"]
-    assert "userinfo.email" in grin.seen[0].form["scope"][0]
 
 
+@pytest.mark.quirk("service-account")
 def test_a_service_accounts_key(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
     """A key signs its own request, and the configured address wins over the file's."""
     settings = grin.settings(tmp_path)
@@ -65,14 +67,83 @@ def test_a_service_accounts_key(tmp_path: Path, grin: ScriptedGrin, http: httpx.
     assert grin.seen[0].form["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
 
 
+def lasting(seconds: float, value: str) -> Reply:
+    """A token endpoint's answer."""
+    answer = {"access_token": value, "expires_in": seconds}
+    return Reply(json.dumps(answer).encode(), headers={"Connection": "close"})
+
+
+@pytest.mark.quirk("tokens-expire")
 def test_an_expired_token_is_renewed(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
     """A token that is about to end is not sent any more."""
-    answer = {"access_token": "short", "expires_in": 1}
-    grin.token_reply = Reply(json.dumps(answer).encode())
+    grin.token_reply = lasting(1, "short")
     token = AccessToken(grin.settings(tmp_path).grin, http, nobody)
     assert token.value() == "short"
     grin.token_reply = None
+    time.sleep(0.85)
     assert token.value() == "token-1"
+
+
+def test_a_token_of_seconds_is_used_while_it_lasts(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
+    """Five seconds are enough for many requests: a new token is asked for near its end, not before each of them."""
+    grin.token_reply = lasting(5, "five")
+    token = AccessToken(grin.settings(tmp_path).grin, http, nobody)
+    assert {token.value() for _ in range(50)} == {"five"}
+    assert len(grin.seen) == 1
+    assert 3 < token.expires_in() <= 5
+
+
+def test_threads_share_one_renewal(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
+    """However many find the token missing, or rejected, Google is asked once."""
+    token = AccessToken(grin.settings(tmp_path).grin, http, nobody)
+    with ThreadPoolExecutor(20) as pool:
+        found = {bearer.number for bearer in pool.map(lambda _: token.current(), range(20))}
+        list(pool.map(lambda _: token.refresh(1), range(20)))
+    assert (found, len(grin.seen), token.value()) == ({1}, 2, "token-2")
+
+
+def test_a_token_outlives_googles_absence(tmp_path: Path, http: httpx.Client) -> None:
+    """When no new token is to be had near the end, the old one is used to its end, and then it is a passing fault."""
+    with ScriptedGrin() as google:
+        google.token_reply = lasting(1, "old")
+        token = AccessToken(google.settings(tmp_path).grin, http, nobody)
+        assert token.value() == "old"
+    time.sleep(0.82)
+    assert token.value() == "old"
+    time.sleep(0.2)
+    with pytest.raises(Passing, match="No access token"):
+        token.value()
+
+
+def test_the_file_is_read_at_each_renewal(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
+    """What a person has put into the file meanwhile is what the next renewal sends."""
+    settings = grin.settings(tmp_path)
+    token = AccessToken(settings.grin, http, nobody)
+    token.value()
+    file_of(settings).write_text(file_of(settings).read_text().replace("r3fresh", "mended"))
+    token.refresh()
+    assert [seen.form["refresh_token"] for seen in grin.seen] == [["r3fresh"], ["mended"]]
+
+
+@pytest.mark.quirk("authorised-user")
+@pytest.mark.quirk("token-uri-of-the-file")
+@pytest.mark.parametrize(
+    ("more", "scope"),
+    [
+        ({"type": "authorized_user", "account": "", "universe_domain": "googleapis.com"}, None),
+        ({"token": "ya29.x", "scopes": ["openid", "email"], "expiry": "2020-01-01T00:00:00Z"}, ["openid email"]),
+        ({"token": None, "scopes": "openid email", "universe_domain": "googleapis.com"}, ["openid email"]),
+    ],
+)
+def test_files_that_googles_tools_write(
+    tmp_path: Path, grin: ScriptedGrin, http: httpx.Client, more: dict[str, object], scope: list[str] | None
+) -> None:
+    """A file of gcloud, or of google-auth's to_json, is taken; no more is asked for than the person agreed to."""
+    settings = grin.settings(tmp_path)
+    members = {"refresh_token": "r", "client_id": "i", "client_secret": "c", "token_uri": "https://nowhere.invalid/"}
+    file_of(settings).write_text(json.dumps({**members, **more}))
+    assert AccessToken(settings.grin, http, nobody).value() == "token-1"
+    assert grin.seen[0].form.get("scope") == scope
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o606, 0o660])
@@ -101,6 +172,10 @@ def test_a_file_for_its_owner(tmp_path: Path, grin: ScriptedGrin, mode: int) -> 
         ("no json", "is not JSON"),
         ("[]", "holds no JSON object"),
         ("{}", "has no refresh_token"),
+        ('{"refresh_token": null, "client_id": "i", "client_secret": "s3cret"}', "has no refresh_token"),
+        ('{"type": "external_account", "audience": "s3cret"}', "of the kind 'external_account'"),
+        ('{"installed": {"client_id": "i", "client_secret": "s3cret"}}', "is a client's secret"),
+        ('{"web": {"client_id": "i", "client_secret": "s3cret"}}', "is a client's secret"),
         ('{"type": "service_account"}', "incomplete or damaged"),
         ('{"type": "service_account", "client_email": "a", "private_key": "s3cret"}', "incomplete or damaged"),
     ],
