@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote, urlencode
 
-from common.errors import Halt, Retry
+from common.errors import Retry
 from common.grin import lists, pages
 from common.grin.download import Download, Fetch, OnBytes
 from common.grin.entries import Entry, of_rows
+from common.grin.paging import PAGE_ROWS, Paging, no_such_list, rows_of
+from common.grin.partial import Partial
+from common.grin.search import SEARCH, Search
 from common.grin.session import Answer, Session
 from common.settings import Settings
 
@@ -33,6 +36,7 @@ class GrinClient:
         self.library = settings.global_.library
         self._base = f"{settings.grin.base_url}/{quote(self.library, safe='')}"
         self._session = Session(settings.grin, on_request, settings.global_.pipeline_dir)
+        self._has_prefix = False
 
     def url(self, resource: str) -> str:
         """The address of a page or an archive of this library."""
@@ -44,10 +48,10 @@ class GrinClient:
 
     def list_lines(self, name: str, **params: str | int) -> Iterator[str]:
         """The lines of a list such as `_converted`, as they come; an error in the middle is raised, never an end."""
-        query = urlencode({"format": "text", **params})
-        with self._session.persist(lambda: self._open_list(name, query)) as answer:
+        url = f"{self.url(name)}?{urlencode({'format': 'text', **params})}"
+        with self._session.persist(partial(self._ask_list, name, url)) as answer:
             try:
-                yield from lists.lines(answer.chunks(), must_end=not _has_end(answer))
+                yield from (row.decode("utf-8", errors="replace") for row in rows_of(answer))
             except lists.NoList as error:
                 raise Retry(f"GRIN's list {name} {error}.") from None
 
@@ -57,22 +61,36 @@ class GrinClient:
         With all columns where GRIN gives them, else the bare list, else page by page. What breaks in the middle is
         raised, as Retry, and is never an end.
         """
-        name = f"_{which}"
-        rows = self.text_rows(name, **params)
+        rows = self.text_rows(which, **params)
         if rows is None:
-            raise NotImplementedError
+            yield from self.page_entries(which, **params)
+            return
         try:
             yield from of_rows((row.decode("utf-8", errors="replace") for row in rows), which, self.library)
         except lists.NoList as error:
-            raise Retry(f"GRIN's list {name} {error}.") from None
+            raise Retry(f"GRIN's list _{which} {error}.") from None
 
-    def text_rows(self, name: str, **params: str | int) -> Iterator[bytes] | None:
-        """The rows of a list as text, with all columns or bare; None where GRIN gives neither, but perhaps a page."""
+    def page_entries(self, which: str, **params: str | int) -> Iterator[Entry]:
+        """The books on a list's pages, which tell titles and states too; streamed, and whole or an error."""
+        ask = partial(self._ask_page, f"_{which}")
+        first = f"{self.url(f'_{which}')}?{urlencode({'result_count': PAGE_ROWS, **params})}"
+        return Paging(ask, self._session.persist, which, self.library).entries(first)
+
+    def search(self, barcodes: Iterable[str]) -> Iterator[Entry]:
+        """What GRIN knows of these books, in any order; those that it does not know are left out. Streamed."""
+        return Search(self._ask_list, self._session.persist, self.library).entries(barcodes, self.url(SEARCH))
+
+    def text_rows(self, which: str, **params: str | int) -> Iterator[bytes] | None:
+        """The rows of a list as text, with all columns or bare; None where GRIN gives neither, but perhaps a page.
+
+        The rows come as GRIN sent them, without their ends; lists.NoList when that is no list, or breaks off.
+        """
+        name = f"_{which}"
         for mode in ({"mode": "all"}, {}):
             query = urlencode({"format": "text", **mode, **params})
-            answer = self._session.persist(partial(self._ask_list, name, query))
+            answer = self._session.persist(partial(self._ask_page, name, f"{self.url(name)}?{query}"))
             if answer.status == 200 and not pages.is_page(answer.header("Content-Type"), answer.first):
-                return _rows(answer)
+                return rows_of(answer)
             answer.response.close()
         return None
 
@@ -83,9 +101,22 @@ class GrinClient:
         except lists.NoList as error:
             raise Retry(f"GRIN's list _{which} {error}.") from None
 
-    def download(self, barcode: str, target: Path, on_bytes: OnBytes = _nobody) -> Download:
-        """A book's encrypted archive into `target`, synced; Retry when GRIN does not have it now."""
-        return Fetch(self._session, self.archive_url(barcode), target, on_bytes).run()
+    def download(
+        self, barcode: str, target: Path, on_bytes: OnBytes = _nobody, *, keep: Path | None = None
+    ) -> Download:
+        """A book's encrypted archive as `target`, synced; Retry when GRIN does not have it now.
+
+        What has come of a download that broke off is kept in the folder `keep`, by default one beside `target`.
+        """
+        part = Partial(keep or target.with_name(f".{target.name}.partial"), target)
+        done = Fetch(self._session, self.library, self._archive_urls(barcode), part, on_bytes).run()
+        self._has_prefix = done.url != self.archive_url(barcode)
+        return done
+
+    def _archive_urls(self, barcode: str) -> list[str]:
+        """Both names that archives have at libraries, the one that the last book had first."""
+        urls = [self.archive_url(barcode), self.archive_url(f"{self.library}_{barcode}")]
+        return urls[::-1] if self._has_prefix else urls
 
     def close(self) -> None:
         """Close all connections."""
@@ -99,25 +130,12 @@ class GrinClient:
     ) -> None:
         self.close()
 
-    def _ask_list(self, name: str, query: str) -> Answer:
-        idle = SLOW_LIST if name == "_all_books" else None
-        return self._session.get(name, f"{self.url(name)}?{query}", html_ok=True, idle=idle)
+    def _ask_page(self, name: str, url: str) -> Answer:
+        return self._session.get(name, url, html_ok=True, idle=SLOW_LIST if name == "_all_books" else None)
 
-    def _open_list(self, name: str, query: str) -> Answer:
-        idle = SLOW_LIST if name == "_all_books" else None
-        answer = self._session.get(name, f"{self.url(name)}?{query}", idle=idle)
+    def _ask_list(self, name: str, url: str) -> Answer:
+        answer = self._session.get(name, url, idle=SLOW_LIST if name == "_all_books" else None)
         if answer.status != 200:
             answer.response.close()
-            cure = "See whether global.library is the library's code at GRIN, in its upper and lower case."
-            raise Halt(f"GRIN has no list {name} of the library {self.library} ({answer.status}).", cure)
+            raise no_such_list(name, self.library, answer.status)
         return answer
-
-
-def _rows(answer: Answer) -> Iterator[bytes]:
-    with answer:
-        yield from lists.raw_lines(answer.chunks(), must_end=not _has_end(answer))
-
-
-def _has_end(answer: Answer) -> bool:
-    """Whether HTTP tells where the body ends, so that one cut short is an error there."""
-    return bool(answer.header("Content-Length")) or "chunked" in answer.header("Transfer-Encoding").lower()

@@ -70,7 +70,13 @@ def read_file(path: Path, library: str) -> Iterator[Entry]:
 
 def of_cells(cells: Sequence[str], found: Columns, library: str) -> Entry:
     """The book in a row's cells, of which those at the end may be missing."""
-    values = {name: cells[place].strip() for name, place in found.places.items() if place < len(cells)}
+    return of_values(
+        {name: cells[place].strip() for name, place in found.places.items() if place < len(cells)}, library
+    )
+
+
+def of_values(values: dict[str, str], library: str) -> Entry:
+    """The book in a row's values by Entry's names, which are used up; dates that are none become None."""
     dates = {name: date_of(values.pop(name)) for name in columns.DATES if name in values}
     name = values.pop("barcode", "") or values.get("archive", "")
     return Entry(lists.barcode_of(name, library), **values, **dates)  # type: ignore[arg-type]
