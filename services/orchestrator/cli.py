@@ -22,7 +22,7 @@ from common.config import Settings
 from common.errors import ConfigError, StageError
 from common.shedding import shed
 from common.token import TokenError, check_barcode
-from services.orchestrator import cli_operate, demo, doctor, render, seeding, up
+from services.orchestrator import cli_audit, cli_operate, demo, doctor, render, seeding, up
 from services.orchestrator.progress import Progress
 from services.orchestrator.seeding import Tally, Wish
 from services.orchestrator.view import View
@@ -199,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_wish(seed)
     seed.add_argument("--dry-run", action="store_true", help="only say what would be seeded")
     cli_operate.add_commands(partial(_command, commands))
+    cli_audit.add_commands(partial(_command, commands))
     trial = commands.add_parser("demo", help="simulator, books and a whole run, in one command")
     trial.add_argument("--folder", type=Path, default=Path("demo"), help="everything happens in here (default: demo)")
     trial.add_argument("--books", type=_count, default=20, help="how many (default: 20)")

@@ -1,0 +1,110 @@
+"""GRIN's lists against the board: what was converted anew since it was fetched, and what waits for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from common import board, listing
+from common.config import Settings
+from common.deliveries import deliveries
+from common.errors import ConfigError, StageError
+from common.grin.client import GrinClient
+from common.ledger import Event
+from services.orchestrator.audit_checks import Check
+from services.orchestrator.discrepancy import BRING, CHANGED, LOST, Discrepancy
+from services.orchestrator.sightings import Sightings
+
+# GRIN tells no zone: a conversion is newer than a download only if it is later by more than a day.
+MARGIN = timedelta(days=1)
+_WAITS_ON = (board.WAITING, board.DEFERRED)
+# Where GRIN shows a book that can be fetched, now or later.
+_HAS = ("in_process", "available")
+
+
+class AgainstGrin:
+    """The part of an audit that asks GRIN; what it cannot say, it says so."""
+
+    def __init__(self, settings: Settings, sightings: Sightings, say: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.sightings = sightings
+        self.say = say
+        self._heads = [row for row in settings.heads() if row.class_.rpartition(".")[2].endswith("Downloader")]
+
+    def suspects(self, named: frozenset[str]) -> Iterator[tuple[str, Check]]:
+        """Books to be looked at once more, of all or of those that are named."""
+        if not self._heads:
+            return
+        try:
+            with GrinClient(self.settings) as client:
+                yield from self._suspects(client, named)
+        except (StageError, ConfigError) as error:
+            cure = f" {error.cure}" if isinstance(error, StageError) else ""
+            self.say(f"GRIN could not be asked, so its lists were left out: {error}{cure}")
+
+    def _suspects(self, client: GrinClient, named: frozenset[str]) -> Iterator[tuple[str, Check]]:
+        # The one set of barcodes in an audit: the books that wait to be fetched, of which there may be many.
+        waiting = {barcode for barcode in self._waiting() if not named or barcode in named}
+        for entry in client.entries("converted"):
+            waiting.discard(entry.barcode)
+            wanted = not named or entry.barcode in named
+            if wanted and entry.converted and self.settings.seed.new_versions != "ignore":
+                yield entry.barcode, self._newer_than(entry.converted)
+        for which in _HAS if waiting else ():
+            for barcode in client.barcodes(which):
+                waiting.discard(barcode)
+        yield from ((barcode, self._is_lost) for barcode in waiting)
+
+    def _waiting(self) -> Iterator[str]:
+        for row in self._heads:
+            for state in _WAITS_ON:
+                yield from listing.barcodes(row.input_pipe, state)
+
+    def _newer_than(self, converted: datetime) -> Check:
+        def check(barcode: str) -> list[Discrepancy]:
+            if self.sightings.home(barcode) is None:
+                return []
+            fetched = self._fetched(self.sightings.ledger.read(barcode))
+            if fetched is None or converted.replace(tzinfo=UTC) <= fetched + MARGIN:
+                return []
+            dates = (
+                f"GRIN converted it on {converted:%Y-%m-%d %H:%M}, the version held was fetched on {fetched:%Y-%m-%d}"
+            )
+            if self.settings.seed.new_versions == "bring":
+                cure = "`grin-pipeline audit --fix` brings it beside the old one."
+                return [Discrepancy(barcode, CHANGED, dates, cure, BRING)]
+            cure = "With `seed.new_versions: bring` it is brought beside the old one; with `ignore` nothing is said."
+            return [Discrepancy(barcode, CHANGED, dates, cure)]
+
+        return check
+
+    def _fetched(self, events: list[Event]) -> datetime | None:
+        """When the held version was downloaded; None when the ledger does not say, or it was not delivered."""
+        delivered = deliveries(events)
+        names = {row.name for row in self._heads}
+        for event in reversed(events[: delivered[-1].index] if delivered else []):
+            facts = event.get("facts") or {}
+            if (
+                event["event"] == "done"
+                and event.get("stage") in names
+                and "late" not in event
+                and "adopted" not in facts
+            ):
+                return _when(event.get("time"))
+        return None
+
+    def _is_lost(self, barcode: str) -> list[Discrepancy]:
+        states = [(row.input_pipe, state) for row in self._heads for state in _WAITS_ON]
+        if not any(board.path_of(bucket, barcode, state).exists() for bucket, state in states):
+            return []
+        detail = "it waits to be fetched, and GRIN lists it neither as converted, nor in process, nor as available"
+        cure = "Lists may lag. If it stays so, ask GRIN's people for it, or `grin-pipeline hold` it."
+        return [Discrepancy(barcode, LOST, detail, cure)]
+
+
+def _when(told: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(told))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

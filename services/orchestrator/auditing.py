@@ -1,0 +1,264 @@
+"""`audit`: the ledger against the board, the done bucket and GRIN's lists; and what can be set right.
+
+Everything is streamed; of a million books nothing is held but those that GRIN is asked about. The board moves
+meanwhile: whatever seems wrong is looked at once more, a moment later, and told only if it is still wrong and nobody
+has written into the book's ledger in between.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from common import board, listing
+from common.config import Settings
+from common.errors import Halt
+from common.ledger import NoLedger
+from common.token import is_barcode
+from services.orchestrator.audit_checks import Check, Checks
+from services.orchestrator.audit_fix import Fixer
+from services.orchestrator.audit_grin import AgainstGrin
+from services.orchestrator.discrepancy import CHANGED, EXTRA, FIXES, MISSING, PLACE, STUCK, Discrepancy
+from services.orchestrator.rebuild import Rebuilder, Unfit
+from services.orchestrator.sightings import Sightings, Stamp
+
+# A book that seems wrong is looked at again after so many seconds, and only when its ledger has been still for so long.
+_PAUSE, _QUIET = 0.5, 2.0
+# Books that share this waiting.
+_BATCH = 4096
+_REPORT_EVERY = 100_000
+_DISK = "See that it is mounted and can be read, then audit again."
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What an audit was asked to do, and by whom."""
+
+    by: str
+    barcodes: tuple[str, ...] = ()
+    fix: bool = False
+    rebuild: bool = False
+    deep: bool = False
+    grin: bool = True
+    limit: int | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """A discrepancy, and what was done about it: empty, "would …" or what `FIXES` and the rebuilding say."""
+
+    found: Discrepancy
+    done: str = ""
+
+    @property
+    def remains(self) -> bool:
+        """Whether somebody still has to do something."""
+        return self.found.is_finding and (not self.done or self.done.startswith("would"))
+
+    def as_dict(self) -> dict[str, str]:
+        """The members of the JSON line."""
+        found = self.found
+        return {
+            "barcode": found.barcode,
+            "what": found.what,
+            "detail": found.detail,
+            "cure": found.cure,
+            "done": self.done,
+        }
+
+
+@dataclass
+class Summary:
+    """How many books were looked at, how many have failed, and how many results of each kind there were."""
+
+    books: int = 0
+    failed: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    fixed: int = 0
+    remain: int = 0
+
+    def count(self, result: Result) -> None:
+        """One more result."""
+        self.kinds[result.found.what] += 1
+        self.remain += result.remains
+        self.fixed += result.found.is_finding and not result.remains
+
+
+@dataclass(frozen=True)
+class _Suspect:
+    barcode: str
+    check: Check
+    seen: frozenset[tuple[str, str]]
+    stamp: Stamp | None
+
+
+class Audit:
+    """One audit of one board. Halt when the board or the store cannot be read."""
+
+    def __init__(self, settings: Settings, orders: Orders, say: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.orders = orders
+        self.say = say
+        self.summary = Summary()
+        self.sightings = Sightings(settings)
+        self.checks = Checks(settings, self.sightings, deep=orders.deep)
+        self.fixer = Fixer(self.sightings, orders.by)
+        store = self.checks.store
+        self._rebuilder = Rebuilder(self.sightings, store, orders.by, deep=orders.deep) if store else None
+
+    def run(self) -> Iterator[Result]:
+        """Look at everything, streamed, at most `limit` results."""
+        try:
+            self._require_store()
+            for number, result in enumerate(self._results(), 1):
+                self.summary.count(result)
+                yield result
+                if number == self.orders.limit:
+                    break
+            self.summary.failed = sum(listing.count(bucket, board.FAILED) for bucket in self.sightings.buckets)
+        except OSError as error:
+            raise Halt(f"The board at {self.sightings.root} cannot be read: {error}.", _DISK) from error
+
+    def _require_store(self) -> None:
+        delivered = any(listing.count(last, board.WAITING, 1) for last in self.sightings.lasts)
+        if self.checks.store is not None and (delivered or self.orders.rebuild):
+            self.checks.store.require()
+
+    def _results(self) -> Iterator[Result]:
+        yield from self._store()
+        yield from self._confirmed(chain(self._ledgers(), self._tokens(), self._folders()))
+        if self.orders.grin:
+            grin = AgainstGrin(self.settings, self.sightings, self.say)
+            yield from self._confirmed(grin.suspects(frozenset(self.orders.barcodes)))
+
+    # --- where books are known from ---
+
+    def _ledgers(self) -> Iterator[tuple[str, Check]]:
+        for barcode in self.orders.barcodes or self._registered():
+            self.summary.books += 1
+            if self.summary.books % _REPORT_EVERY == 0:
+                self.say(f"{self.summary.books:,} books looked at …")
+            yield barcode, self.checks.everywhere if self.orders.barcodes else self.checks.book
+
+    def _registered(self) -> Iterator[str]:
+        for shard in _names(self.sightings.ledger.folder):
+            for name in _names(self.sightings.ledger.folder / shard):
+                barcode = name.removesuffix(".jsonl")
+                if name.endswith(".jsonl") and is_barcode(barcode):
+                    yield barcode
+
+    def _tokens(self) -> Iterator[tuple[str, Check]]:
+        """Tokens of done books without a ledger, and those of books that are done and on their way at once."""
+        if self.orders.barcodes:
+            yield from ((barcode, self.checks.unknown) for barcode in self.orders.barcodes)
+            return
+        for bucket in self.sightings.buckets:
+            for state in board.STATES:
+                done = bucket in self.sightings.lasts and state == board.WAITING
+                for barcode in listing.barcodes(bucket, state):
+                    if done:
+                        yield barcode, self.checks.unknown
+                    elif self.sightings.home(barcode) is not None:
+                        yield barcode, self.checks.everywhere
+
+    def _folders(self) -> Iterator[tuple[str, Check]]:
+        """What lies in the processing bucket."""
+        names = self.orders.barcodes or _names(self.settings.global_.processing_bucket)
+        yield from ((name, self.checks.orphan) for name in names)
+
+    # --- looking again ---
+
+    def _confirmed(self, books: Iterator[tuple[str, Check]]) -> Iterator[Result]:
+        suspects: list[_Suspect] = []
+        for barcode, check in books:
+            stamp = self.sightings.stamp(barcode)
+            if found := _asked(check, barcode):
+                suspects.append(_Suspect(barcode, check, _kinds(found), stamp))
+            if len(suspects) >= _BATCH:
+                yield from self._again(suspects)
+                suspects = []
+        yield from self._again(suspects)
+
+    def _again(self, suspects: list[_Suspect]) -> Iterator[Result]:
+        if not suspects:
+            return
+        youngest = max((suspect.stamp or (0, 0))[1] for suspect in suspects) / 1e9
+        time.sleep(max(_PAUSE, min(_QUIET, youngest + _QUIET - self.checks.now())))
+        for suspect in suspects:
+            before = self.sightings.stamp(suspect.barcode)
+            found = [one for one in _asked(suspect.check, suspect.barcode) if (one.what, one.fix) in suspect.seen]
+            still = before == suspect.stamp == self.sightings.stamp(suspect.barcode)
+            told = [one for one in found if still or one.sure]
+            if self.checks.store is not None and any(one.what in (MISSING, CHANGED) for one in told):
+                self.checks.store.require()
+            yield from self._told(told, suspect.stamp)
+
+    def _told(self, found: list[Discrepancy], stamp: Stamp | None) -> Iterator[Result]:
+        """Several things may be wrong with a book; it is set right once, by the first of them."""
+        # One of them that nothing can be done about does not keep the others.
+        order = next((one for one in found if one.fix), None)
+        done = self._fixed(order, stamp) if order is not None else ""
+        yield from (Result(one, done if one.fix else "") for one in found)
+
+    def _fixed(self, found: Discrepancy, stamp: Stamp | None) -> str:
+        wanted = self.orders.fix or (self.orders.rebuild and found.fix == PLACE)
+        if not wanted:
+            return ""
+        if self.orders.dry_run:
+            return f"would: {FIXES[found.fix]}"
+        return FIXES[found.fix] if self.fixer.fix(found, stamp) else ""
+
+    # --- the store's own books ---
+
+    def _store(self) -> Iterator[Result]:
+        """What the store has and the ledger does not know; with `--rebuild`, it knows it from then on."""
+        store = self.checks.store
+        if store is None or not store.root.is_dir():
+            return
+        before = ""
+        for key, _ in store.books(self.orders.barcodes) if self.orders.barcodes else store.walk():
+            if key.barcode != before and self.sightings.stamp(key.barcode) is None:
+                yield from self._unknown(key.barcode)
+            before = key.barcode
+
+    def _unknown(self, barcode: str) -> Iterator[Result]:
+        assert self._rebuilder is not None
+        for found in self.checks.unknown(barcode):
+            try:
+                if not self.orders.rebuild:
+                    yield Result(found)
+                elif self.orders.dry_run:
+                    self._rebuilder.story(barcode)
+                    yield Result(found, "would: its ledger is written from its provenance")
+                elif self._rebuilder.rebuild(barcode):
+                    yield Result(found, "its ledger is written from its provenance")
+            except Unfit as error:
+                cure = "Nothing was rebuilt of it. Bring it back from a backup, or move it out and seed the book."
+                yield Result(Discrepancy(barcode, EXTRA, f"the ledger does not know it, and it {error}", cure))
+
+
+def _asked(check: Check, barcode: str) -> list[Discrepancy]:
+    try:
+        return check(barcode)
+    except (NoLedger, PermissionError) as error:
+        cure = "Put a backup of it in its place; without one, remove what lies there."
+        return [Discrepancy(barcode, STUCK, f"its ledger cannot be read: {error}", cure)]
+
+
+def _kinds(found: list[Discrepancy]) -> frozenset[tuple[str, str]]:
+    return frozenset((one.what, one.fix) for one in found)
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """The names in a folder that are not hidden, streamed; none where it is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries if not entry.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return
