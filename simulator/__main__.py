@@ -15,6 +15,7 @@ from pathlib import Path
 from simulator.grin.entry import State
 from simulator.grin.faults import Fault, parse
 from simulator.grin.holdings import Limits
+from simulator.grin.mix import parse_mix
 from simulator.server import GrinServer, Options
 
 
@@ -43,9 +44,21 @@ def _leave(*_: object) -> None:
 
 
 def _serve(args: argparse.Namespace, added: list[str]) -> None:
-    limits = Limits(args.conversion_seconds, args.converted_pool, args.queue_limit)
-    only = added if args.books == 0 else []
-    options = Options(dict(args.state), only, limits, args.token_lifetime, args.fault)
+    limits = Limits(
+        args.conversion_seconds, args.converted_pool, args.queue_limit, args.conversions_per_day, args.daily_quota
+    )
+    options = Options(
+        states=dict(args.state),
+        only=added if args.books == 0 else [],
+        limits=limits,
+        token_lifetime=args.token_lifetime,
+        faults=args.fault,
+        inventory=args.inventory,
+        mix=args.mix,
+        seed=args.seed,
+        archive=args.inventory_archive,
+        speed=args.speed,
+    )
     with GrinServer(args.folder, args.library, args.port, options) as server:
         if args.credentials_out:
             server.credentials_file(args.credentials_out)
@@ -125,6 +138,12 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
     add("--conversion-seconds", type=float, default=limits.conversion_seconds, help="how long a conversion takes")
     add("--converted-pool", type=int, default=limits.converted_pool, help="how many archives are kept")
     add("--queue-limit", type=int, default=limits.queue_limit, help="how many books may wait for conversion")
+    add("--conversions-per-day", type=float, default=0, help="at which pace conversions end; 0: each on its own")
+    add("--daily-quota", type=int, default=0, help="how many conversions end in a day at most; 0: no limit")
+    add("--speed", type=float, default=1, help="how many seconds of GRIN's clock go by in one second")
+    add("--inventory", type=int, default=0, metavar="N", help="so many made-up books more, which are only in the lists")
+    add("--mix", type=parse_mix, default={}, metavar="STATE=SHARE,...", help="the shares of some states among those")
+    add("--inventory-archive", type=Path, metavar="FILE", help="what all of those have as archive; else 404")
     add("--token-lifetime", type=float, default=3600, help="seconds that an access token holds")
     add("--until-stdin-closes", action="store_true", help="end with the process that holds the other end")
 

@@ -15,11 +15,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from simulator.grin.books import Books, Inventory
+from simulator.grin.clock import Clock
 from simulator.grin.control import Control
-from simulator.grin.entry import State, read_entries
+from simulator.grin.entry import State, read_facts
 from simulator.grin.faults import Fault, Faults, Kind
 from simulator.grin.holdings import Holdings, Limits
 from simulator.grin.messages import Hangup, Reply, Request, page
+from simulator.grin.mix import drawn
+from simulator.grin.numbers import Numbers
 from simulator.grin.routes import Site
 from simulator.grin.tokens import TokenOffice
 
@@ -36,6 +40,15 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     token_lifetime: float = 3600
     faults: Iterable[Fault] = ()
+    inventory: int = 0
+    """How many made-up books there are besides the folder's, which take a few bytes of memory each."""
+    mix: Mapping[State, float] = field(default_factory=dict)
+    """The shares of some states among them; the other states share the rest as at real libraries."""
+    seed: int = 1
+    archive: Path | None = None
+    """What each made-up book in the pool has as its archive; None: 404."""
+    speed: float = 1
+    """How many seconds go by at GRIN in one of ours: conversions and dates, not tokens."""
 
 
 class GrinServer:
@@ -46,8 +59,8 @@ class GrinServer:
         self.library = library
         self.faults = Faults(options.faults)
         self.tokens = TokenOffice(options.token_lifetime)
-        entries = read_entries(folder, options.only)
-        self.holdings = Holdings(entries, options.states, options.limits, self._fails)
+        books = Books(read_facts(folder, options.only), _inventory(options))
+        self.holdings = Holdings(books, options.states, options.limits, self._fails, Clock(options.speed))
         self.control = Control(self.faults, self.holdings)
         self._closing = threading.Event()
         site = Site(library, self.holdings, self.tokens, self.faults, self.control, self._closing.wait)
@@ -126,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Listener
     server_version = "GRIN-simulator"
+    _noted: dict[str, Any]
 
     def do_GET(self) -> None:
         self._exchange()
@@ -144,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             reply = self.server.site.answer(request)
         except ValueError as error:
             reply = page("Error 400", f"<h1>400</h1><p>{type(error).__name__}</p>", 400)
-        self.server.site.control.note(request, reply.status)
+        self._noted = self.server.site.control.note(request, reply.status)
         self._send(reply)
 
     def log_message(self, *_: object) -> None:
@@ -190,6 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         for piece in body:
             self.wfile.write(piece)
             sent += len(piece)
+            self._noted["sent"] = sent
         return sent
 
     def _send_chunks(self, body: Iterable[bytes]) -> int:
@@ -197,6 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
         for piece in filter(None, body):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             sent += len(piece)
+            self._noted["sent"] = sent
         self.wfile.write(b"0\r\n\r\n")
         return sent
 
@@ -206,6 +222,15 @@ class _Handler(BaseHTTPRequestHandler):
             # Lingering for no time at all turns the close into a reset.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
+
+
+def _inventory(options: Options) -> Inventory:
+    most = {
+        State.CONVERTED: (options.limits.converted_pool, State.PREVIOUSLY_DOWNLOADED),
+        State.IN_PROCESS: (options.limits.queue_limit, State.NEW),
+    }
+    numbers = Numbers(options.inventory, options.seed)
+    return Inventory(numbers, drawn(options.mix, options.inventory, options.seed, most), options.archive)
 
 
 def _write_private(path: Path, value: Mapping[str, str]) -> Path:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
 
 from simulator.grin.entry import Entry, State
+from simulator.grin.stamps import stamp
 
 _FAILURE = "page order could not be established"
 _FAILURE_IN_FULL = "conversion stopped: page order could not be established, see the analysis"
 _VIEWS = {State.NOT_AVAILABLE_FOR_DOWNLOAD: "VIEW_NONE"}
-
-
-def stamp(moment: datetime | None) -> str:
-    """A moment in GRIN's notation; empty for none."""
-    return f"{moment:%Y/%m/%d %H:%M}" if moment else ""
 
 
 CELLS: dict[str, Callable[[Entry], str]] = {
@@ -93,22 +88,27 @@ SEARCH_COLUMNS = (
 
 def plain(name: str, entries: Iterable[Entry]) -> Iterator[str]:
     """One name a line: the barcode, or the file's name in `_converted`."""
-    column = ALL_COLUMNS[name][0]
-    return (CELLS[column](entry) for entry in entries)
+    return map(CELLS[ALL_COLUMNS[name][0]], entries)
 
 
 def all_columns(name: str, entries: Iterable[Entry]) -> Iterator[str]:
     """The list's columns, parted by tabs, with no header."""
-    return ("\t".join(cells(entry, ALL_COLUMNS[name])) for entry in entries)
+    cells = getters(ALL_COLUMNS[name])
+    return ("\t".join([cell(entry) for cell in cells]) for entry in entries)
 
 
 def search(entries: Iterable[Entry]) -> Iterator[str]:
     """The search's header and rows; rows end at their last value, as GRIN's do."""
+    cells = getters(SEARCH_COLUMNS)
     yield "\t".join(SEARCH_COLUMNS)
     for entry in entries:
-        yield "\t".join(cells(entry, SEARCH_COLUMNS)).rstrip("\t")
+        yield "\t".join([cell(entry) for cell in cells]).rstrip("\t")
 
 
-def cells(entry: Entry, columns: Iterable[str]) -> list[str]:
-    """The book's values in these columns, empty where GRIN has none."""
-    return [CELLS[column](entry) if column in CELLS else "" for column in columns]
+def getters(columns: Iterable[str]) -> list[Callable[[Entry], str]]:
+    """What gives a book's values in these columns, empty where GRIN has none."""
+    return [CELLS.get(column, _nothing) for column in columns]
+
+
+def _nothing(_: Entry) -> str:
+    return ""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import parse_qsl, quote
 
 from simulator.grin import lists, tables
 from simulator.grin.archives import archive
 from simulator.grin.control import Control
-from simulator.grin.entry import SUFFIX, Entry
+from simulator.grin.entry import SUFFIX, State
 from simulator.grin.faults import DISTORTING, REPLACING, Faults, Kind, distorted, login_page, replacement
 from simulator.grin.holdings import Holdings, QueueFull
 from simulator.grin.messages import Reply, Request, answer_json, lines, page, redirect
@@ -90,24 +90,31 @@ class Site:
         if self.faults.take(barcode, {Kind.REBUILD}):
             self.holdings.rebuilt(barcode)
         entry = self.holdings.offered(barcode)
-        if entry is None or not entry.archive.is_file():
+        path = entry.facts.archive if entry else None
+        if entry is None or path is None or not path.is_file():
             return _not_found()
         ranges = not self.faults.take(barcode, {Kind.NO_RANGE})
-        return archive(request, entry.archive, entry.etag(), lambda: self.holdings.downloaded(barcode), ranges=ranges)
+        return archive(request, path, entry.etag(path), lambda: self.holdings.downloaded(barcode), ranges=ranges)
 
     def _list(self, name: str, request: Request) -> Reply:
-        entries = list(_filtered(self.holdings.listed(name), request.query))
+        numbers = self.holdings.numbers(name, request.query.get("book_state"))
+        for column, first, end in _dated(request.query):
+            cell = lists.CELLS[column]
+            numbers = [number for number in numbers if _between(cell(self.holdings.entry(number)), first, end)]
         if request.value("format") != "text":
-            return tables.table(name, entries, request)
+            return tables.table(name, numbers, self.holdings.entry, request)
         count = int(request.value("result_count", "-1"))
-        shown = entries[:count] if count >= 0 else entries
+        shown = islice(self.holdings.entries(numbers), count if count >= 0 else None)
         return lines((lists.all_columns if request.value("mode") == "all" else lists.plain)(name, shown))
 
     def _summary(self, request: Request) -> Reply:
-        states = Counter(entry.shown_state for entry in self.holdings.listed("_all_books"))
+        counts = self.holdings.counts()
+        # A failed book is as good as new.
+        counts[State.NEW] += counts.pop(State.FAILED)
+        shown = [(state, count) for state, count in sorted(counts.items()) if count]
         if request.value("format") == "text":
-            return lines(f"{state}\t{count}" for state, count in sorted(states.items()))
-        return page(self.library, "".join(f"<p>{state}: {count}</p>" for state, count in sorted(states.items())))
+            return lines(f"{state}\t{count}" for state, count in shown)
+        return page(self.library, "".join(f"<p>{state}: {count}</p>" for state, count in shown))
 
     def _search(self, request: Request) -> Reply:
         return lines(lists.search(self.holdings.find(request.value("barcodes").split())))
@@ -133,14 +140,12 @@ def _asked(request: Request) -> list[str]:
     return [barcode for value in values for barcode in _SEPARATORS.split(value) if barcode]
 
 
-def _filtered(entries: Iterable[Entry], query: Mapping[str, list[str]]) -> Iterable[Entry]:
-    if "book_state" in query:
-        entries = [entry for entry in entries if entry.shown_state in query["book_state"]]
+def _dated(query: Mapping[str, list[str]]) -> Iterator[tuple[str, str, str]]:
+    """The columns whose dates are asked for, each with its first day and the day after its last."""
     for name, column in _DATE_FILTERS.items():
         first, end = (query.get(f"{name}_{edge}", [""])[-1].replace("-", "/") for edge in ("start", "end"))
         if first or end:
-            entries = [entry for entry in entries if _between(lists.CELLS[column](entry), first, end)]
-    return entries
+            yield column, first, end
 
 
 def _between(stamp: str, first: str, end: str) -> bool:

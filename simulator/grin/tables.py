@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from urllib.parse import urlencode
 
@@ -26,13 +26,13 @@ _WITH_CHECKBOXES = frozenset({"_all_books", "_available"})
 _REQUESTABLE = frozenset({State.NEW, State.PREVIOUSLY_DOWNLOADED})
 
 
-def table(name: str, entries: Sequence[Entry], request: Request) -> Reply:
+def table(name: str, numbers: Sequence[int], entry: Callable[[int], Entry], request: Request) -> Reply:
     """One page of a list: `result_count` rows (-1: all) from where `first` or `ctoken` says."""
     start = _start(request)
     count = int(request.value("result_count", str(_DEFAULT_ROWS)))
-    stop = len(entries) if count < 0 else start + count
-    rows = "\n".join(_row(name, entry) for entry in entries[start:stop])
-    more = _next_link(name, request, stop) if stop < len(entries) else ""
+    stop = len(numbers) if count < 0 else start + count
+    rows = "\n".join(_row(name, entry(number)) for number in numbers[start:stop])
+    more = _next_link(name, request, stop) if stop < len(numbers) else ""
     return page(name, f"<table>\n{_heading(name)}\n<tbody>\n{rows}\n</tbody></table>\n{more}")
 
 

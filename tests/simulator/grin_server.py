@@ -62,6 +62,11 @@ class Served:
         assert answer.status_code == 200
         return answer.text.splitlines()
 
+    def control(self, name: str, value: Any = None) -> httpx.Response:
+        """The answer of one of the simulator's own pages, which need no token."""
+        url = f"{self.server.url.removesuffix('/libraries')}/_simulator/{name}"
+        return httpx.get(url, verify=False) if value is None else httpx.post(url, json=value, verify=False)
+
     def process(self, *barcodes: str) -> dict[str, str]:
         """GRIN's status for each barcode whose conversion is asked for."""
         answer = self.get("_process", process_format="text", barcodes=list(barcodes))
@@ -94,8 +99,14 @@ def served(
     token_lifetime: float = 3600,
 ) -> Iterator[Served]:
     """Serve a library folder."""
+    with serving(folder, Options(states or {}, (), limits or Limits(), token_lifetime, faults)) as made:
+        yield made
+
+
+@contextmanager
+def serving(folder: Path, options: Options) -> Iterator[Served]:
+    """Serve a library folder, which may be empty."""
     # verify=False, here and in the tests: loading certificates, which nothing uses, takes longer than a test.
-    options = Options(states or {}, (), limits or Limits(), token_lifetime, faults)
     with GrinServer(folder, LIBRARY, options=options) as server, httpx.Client(timeout=10, verify=False) as http:
         http.headers["Authorization"] = f"Bearer {access_token(server)}"
         yield Served(folder, server, http)
