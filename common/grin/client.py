@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote, urlencode
 
 from common.errors import Retry
-from common.grin import lists, pages
+from common.grin import lists, pages, process
 from common.grin.download import Download, Fetch, OnBytes
 from common.grin.entries import Entry, of_rows
 from common.grin.paging import PAGE_ROWS, Paging, no_such_list, rows_of
 from common.grin.partial import Partial
+from common.grin.process import Answered
 from common.grin.search import SEARCH, Search
 from common.grin.session import Answer, Session
 from common.settings import Settings
 
 # GRIN thinks for minutes before the first byte of a list of a million books; libraries wait up to ten. In seconds.
 SLOW_LIST = 600.0
+Param = str | int | Sequence[str]
+"""A parameter of a list, such as result_count or book_state; several values repeat it."""
 
 
 def _nobody(*_: object) -> None:
@@ -35,6 +38,7 @@ class GrinClient:
     def __init__(self, settings: Settings, on_request: Callable[[str, str], None] = _nobody) -> None:
         self.library = settings.global_.library
         self._base = f"{settings.grin.base_url}/{quote(self.library, safe='')}"
+        self._grin = settings.grin
         self._session = Session(settings.grin, on_request, settings.global_.pipeline_dir)
         self._has_prefix = False
 
@@ -46,16 +50,16 @@ class GrinClient:
         """The address of a book's encrypted archive."""
         return self.url(f"{barcode}{lists.ARCHIVE_SUFFIX}")
 
-    def list_lines(self, name: str, **params: str | int) -> Iterator[str]:
+    def list_lines(self, name: str, **params: Param) -> Iterator[str]:
         """The lines of a list such as `_converted`, as they come; an error in the middle is raised, never an end."""
-        url = f"{self.url(name)}?{urlencode({'format': 'text', **params})}"
+        url = f"{self.url(name)}?{_query({'format': 'text', **params})}"
         with self._session.persist(partial(self._ask_list, name, url)) as answer:
             try:
                 yield from (row.decode("utf-8", errors="replace") for row in rows_of(answer))
             except lists.NoList as error:
                 raise Retry(f"GRIN's list {name} {error}.") from None
 
-    def entries(self, which: str, **params: str | int) -> Iterator[Entry]:
+    def entries(self, which: str, **params: Param) -> Iterator[Entry]:
         """The books on a list, as `barcodes` has them, with all that it tells of each; streamed.
 
         With all columns where GRIN gives them, else the bare list, else page by page. What breaks in the middle is
@@ -70,36 +74,50 @@ class GrinClient:
         except lists.NoList as error:
             raise Retry(f"GRIN's list _{which} {error}.") from None
 
-    def page_entries(self, which: str, **params: str | int) -> Iterator[Entry]:
+    def page_entries(self, which: str, **params: Param) -> Iterator[Entry]:
         """The books on a list's pages, which tell titles and states too; streamed, and whole or an error."""
         ask = partial(self._ask_page, f"_{which}")
-        first = f"{self.url(f'_{which}')}?{urlencode({'result_count': PAGE_ROWS, **params})}"
+        first = f"{self.url(f'_{which}')}?{_query({'result_count': PAGE_ROWS, **params})}"
         return Paging(ask, self._session.persist, which, self.library).entries(first)
 
     def search(self, barcodes: Iterable[str]) -> Iterator[Entry]:
         """What GRIN knows of these books, in any order; those that it does not know are left out. Streamed."""
         return Search(self._ask_list, self._session.persist, self.library).entries(barcodes, self.url(SEARCH))
 
-    def text_rows(self, which: str, **params: str | int) -> Iterator[bytes] | None:
+    def text_rows(self, which: str, **params: Param) -> Iterator[bytes] | None:
         """The rows of a list as text, with all columns or bare; None where GRIN gives neither, but perhaps a page.
 
         The rows come as GRIN sent them, without their ends; lists.NoList when that is no list, or breaks off.
         """
         name = f"_{which}"
         for mode in ({"mode": "all"}, {}):
-            query = urlencode({"format": "text", **mode, **params})
+            query = _query({"format": "text", **mode, **params})
             answer = self._session.persist(partial(self._ask_page, name, f"{self.url(name)}?{query}"))
             if answer.status == 200 and not pages.is_page(answer.header("Content-Type"), answer.first):
                 return rows_of(answer)
             answer.response.close()
         return None
 
-    def barcodes(self, which: str) -> Iterator[str]:
+    def barcodes(self, which: str, **params: Param) -> Iterator[str]:
         """The barcodes on all_books, available, in_process, converted or failed, without what archive names add."""
         try:
-            yield from lists.barcodes(self.list_lines(f"_{which}"), self.library)
+            yield from lists.barcodes(self.list_lines(f"_{which}", **params), self.library)
         except lists.NoList as error:
             raise Retry(f"GRIN's list _{which} {error}.") from None
+
+    def batches(self, barcodes: Iterable[str]) -> Iterator[list[str]]:
+        """Barcodes in groups of which each fits into one request for conversions."""
+        return process.split(barcodes, self.url("_process"), self._grin)
+
+    def request_conversions(self, barcodes: Sequence[str]) -> dict[str, Answered]:
+        """Ask GRIN to make these books' archives: its answer for each. QueueFull when its queue is full.
+
+        More than one of `batches` may be given; if the queue fills up in between, the answers so far are lost.
+        """
+        answers: dict[str, Answered] = {}
+        for batch in self.batches(barcodes):
+            answers |= process.request(self._session, self.url("_process"), batch, self._grin)
+        return answers
 
     def download(
         self, barcode: str, target: Path, on_bytes: OnBytes = _nobody, *, keep: Path | None = None
@@ -139,3 +157,7 @@ class GrinClient:
             answer.response.close()
             raise no_such_list(name, self.library, answer.status)
         return answer
+
+
+def _query(params: Mapping[str, Param]) -> str:
+    return urlencode(params, doseq=True)
