@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +27,9 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     promised: int | None = None
     then_wait: threading.Event | None = None
+    drops: Sequence[bytes] = ()
+    """More of the body, which comes piece by piece, one `every` so many seconds."""
+    every: float = 0.0
 
 
 def page(status: int = 200) -> Reply:
@@ -154,6 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(reply.body)
         self.wfile.flush()
+        for drop in reply.drops:
+            time.sleep(reply.every)
+            self.wfile.write(drop)
         if reply.then_wait is not None:
             reply.then_wait.wait(5)
         if length != len(reply.body):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from common.durable import free_bytes
-from common.errors import Halt
+from common.errors import Halt, Retry
 from common.grin.client import GrinClient
 from common.grin.credentials import read_credentials
 from common.grin.lists import ARCHIVE_SUFFIX
@@ -13,6 +14,8 @@ from common.stage import Book, Facts, Stage
 
 # The archive, what it decrypts to, and what that unpacks to lie on the disk at the same time.
 RESERVE = 3
+# What has come of archives whose download broke off; a name with a dot is no stage's.
+PARTIAL = ".partial"
 # How many bytes come between two looks at the disk.
 LOOK_EVERY = 64 << 20
 
@@ -35,12 +38,20 @@ class Downloader(Stage):
         return problems
 
     def process(self, book: Book, work: Path) -> Facts:
-        """Fetch the archive; the ledger gets its ETag, size and SHA-256."""
-        client = self._connected()
+        """Fetch the archive; the ledger gets its ETag, size and SHA-256, and what of it had to come twice."""
         room = _Room(work, self.settings.global_.min_free)
-        done = client.download(book.barcode, work / f"{book.barcode}{ARCHIVE_SUFFIX}", room.look)
-        sizes = {"bytes_in": done.size, "bytes_out": done.size}
-        return {"url": client.archive_url(book.barcode), "etag": done.etag, "sha256": done.sha256, **sizes}
+        keep = book.folder / PARTIAL
+        try:
+            target = work / f"{book.barcode}{ARCHIVE_SUFFIX}"
+            done = self._connected().download(book.barcode, target, room.look, keep=keep)
+        except Retry:
+            if book.attempt >= self.row.attempts:
+                # It fails for good, and failed books must not fill the disk.
+                shutil.rmtree(keep, ignore_errors=True)
+            raise
+        origin = {"url": done.url, "etag": done.etag, "sha256": done.sha256, "size": done.size}
+        effort = {"resumed": done.resumed, "refetched": done.refetched}
+        return {**origin, **effort, "bytes_in": done.size, "bytes_out": done.size}
 
     def close(self) -> None:
         """Close the connections."""
@@ -61,12 +72,13 @@ class _Room:
         self._min_free = min_free
         self._next_look = 0
 
-    def look(self, size: int, total: int | None) -> None:
-        """Halt when what is still to come, threefold, does not fit above `min_free`."""
-        if size < self._next_look:
+    def look(self, size: int, total: int | None, held: int) -> None:
+        """Halt when what is not `held` of it yet, threefold, does not fit above `min_free`."""
+        if 0 < size < self._next_look:
             return
         self._next_look = size + LOOK_EVERY
-        needed = (total or size) * RESERVE - size + self._min_free
+        # What other downloads have reserved is not free any more.
+        needed = (total or size) * RESERVE - held + self._min_free
         free = free_bytes(self._folder)
         if free < needed:
             reason = f"The disk of the processing bucket has {free:,} bytes free, and this book needs {needed:,}."
