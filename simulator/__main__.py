@@ -64,7 +64,10 @@ def _serve(args: argparse.Namespace, added: list[str]) -> None:
             server.credentials_file(args.credentials_out)
         if args.service_account_out:
             server.service_account_file(args.service_account_out)
-        told = {"base_url": server.url, "token_uri": server.token_uri, "library": args.library}
+        if args.client_secret_out:
+            server.client_secret_file(args.client_secret_out)
+        addresses = {"base_url": server.url, "token_uri": server.token_uri, "auth_uri": server.auth_uri}
+        told = {**addresses, "library": args.library}
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
         _wait(args.until_stdin_closes)
@@ -133,6 +136,7 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=0, help="0: any free one")
     add("--credentials-out", type=Path, help="where to write an authorised user's file")
     add("--service-account-out", type=Path, help="where to write a service account's key file")
+    add("--client-secret-out", type=Path, help="where to write an installed client's file")
     add("--state", type=_state, action="append", default=[], metavar="BARCODE=STATE", help="not CONVERTED at the start")
     add("--fault", type=_fault, action="append", default=[], metavar="JSON", help="as in POST /_simulator/faults")
     add("--conversion-seconds", type=float, default=limits.conversion_seconds, help="how long a conversion takes")

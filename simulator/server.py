@@ -65,7 +65,7 @@ class GrinServer:
         self._closing = threading.Event()
         site = Site(library, self.holdings, self.tokens, self.faults, self.control, self._closing.wait)
         self._listener = _Listener(port, site)
-        self.tokens.token_uri = self.token_uri
+        self.tokens.token_uri, self.tokens.auth_uri = self.token_uri, self.auth_uri
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), name="grin", daemon=True)
 
     @property
@@ -77,6 +77,15 @@ class GrinServer:
     def token_uri(self) -> str:
         """The token endpoint."""
         return f"http://127.0.0.1:{self._listener.server_port}/token"
+
+    @property
+    def auth_uri(self) -> str:
+        """The page of consent."""
+        return f"http://127.0.0.1:{self._listener.server_port}/auth"
+
+    def client_secret_file(self, path: Path) -> Path:
+        """Write an installed client's file, with which consent can be asked for, readable by its owner only."""
+        return _write_private(path, self.tokens.client_secret())
 
     def credentials_file(self, path: Path) -> Path:
         """Write an authorised user's file, readable by its owner only."""
@@ -233,7 +242,7 @@ def _inventory(options: Options) -> Inventory:
     return Inventory(numbers, drawn(options.mix, options.inventory, options.seed, most), options.archive)
 
 
-def _write_private(path: Path, value: Mapping[str, str]) -> Path:
+def _write_private(path: Path, value: Mapping[str, Any]) -> Path:
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(value, file)

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     EXPIRE = "expire"  # all access tokens end before this request
     REBUILD = "rebuild"  # a new ETag before this request, as after a new conversion
     FAIL_CONVERSION = "fail_conversion"
+    DENY = "deny"  # the person who is asked for consent at `auth` says no
 
 
 REPLACING = frozenset({Kind.LOGIN_PAGE, Kind.UNAVAILABLE, Kind.STATUS, Kind.REDIRECT})
@@ -46,7 +47,7 @@ class Fault:
 
     kind: Kind
     on: str = "*"
-    """A barcode (its archive), a page such as `_converted`, `token`, or `*` for all but the token endpoint."""
+    """A barcode (its archive), a page such as `_converted`, `token`, `auth`, or `*` for all but these two."""
     times: int | None = 1
     after: int = 0
     at: int = 0
@@ -62,7 +63,7 @@ class Fault:
 
     def meets(self, target: str) -> bool:
         """Whether requests of `target` are meant."""
-        return self.on == target or (self.on == "*" and target != "token")
+        return self.on == target or (self.on == "*" and target not in {"token", "auth"})
 
 
 class Faults:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote
 
 from simulator.grin import lists, tables
 from simulator.grin.archives import archive
+from simulator.grin.consent import Unfit
 from simulator.grin.control import Control
 from simulator.grin.entry import SUFFIX, State
 from simulator.grin.faults import DISTORTING, REPLACING, Faults, Kind, distorted, login_page, replacement
@@ -40,6 +41,8 @@ class Site:
             return self.control.answer(request)
         if request.path == "/token":
             return self._faulty("token", request, self._token)
+        if request.path == "/auth":
+            return self._faulty("auth", request, self._auth)
         if request.path.startswith(LOGIN):
             return login_page()
         if request.path == home or request.path.startswith(f"{home}/"):
@@ -51,6 +54,13 @@ class Site:
             return answer_json(self.tokens.grant(dict(parse_qsl(request.body.decode(errors="replace")))))
         except Refused as refusal:
             return answer_json({"error": str(refusal)}, 401 if str(refusal) == "invalid_client" else 400)
+
+    def _auth(self, request: Request) -> Reply:
+        denied = bool(self.faults.take("auth", {Kind.DENY}))
+        try:
+            return redirect(self.tokens.consent({name: request.value(name) for name in request.query}, denied=denied))
+        except Unfit as error:
+            return page("Error 400", f"<h1>Access blocked: authorization error</h1><p>Error 400: {error}</p>", 400)
 
     def _library(self, name: str, request: Request) -> Reply:
         target = self._barcode(name) or name
