@@ -77,7 +77,9 @@ def _answer(endpoint: str, response: httpx.Response, html_ok: bool) -> Answer:
         raise _verdict(endpoint, response)
     pieces = response.iter_bytes()
     first = _more(b"", pieces, 1)
-    if response.status_code in {200, 206} and is_page(response.headers.get("Content-Type", ""), first):
+    # The rest of an archive may begin with any byte, `<` too: of a 206, only its type tells.
+    shown = first if response.status_code == 200 else b""
+    if response.status_code in {200, 206} and is_page(response.headers.get("Content-Type", ""), shown):
         first = _more(first, pieces, _MOST_OF_A_PAGE)
         _refuse(first, html_ok)
     return Answer(response, first, pieces)
