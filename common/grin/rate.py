@@ -128,7 +128,7 @@ class _Slots:
     def __init__(self, folder: Path, gap: float) -> None:
         self._folder = folder
         # A slot's length is part of its path, so it is a whole number: of microseconds.
-        self._length = math.ceil(gap * 1e6)
+        self._length = math.ceil(round(gap * 1e6, 3))
         self._gap = self._length / 1e6
         self._own = folder / str(self._length)
         self._swept = -math.inf
