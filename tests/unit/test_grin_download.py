@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tenacity
 
-from common.errors import Halt, Retry
+from common.errors import Retry
 from common.grin import download, pace, session
 from common.grin.client import GrinClient
 from common.grin.download import Download
-from tests.scripted import Reply, ScriptedGrin, Seen, page
-
-DATA = b"\x8c" + bytes(range(256)) * 4000
-ARCHIVE = "B1.tar.gz.gpg"
-PREFIXED = f"TESTLIB_{ARCHIVE}"
-E1 = {"ETag": '"e1"'}
-WHOLE = Reply(DATA, headers=E1)
-CUT = Reply(DATA[:300_000], headers=E1, promised=len(DATA))
+from tests.scripted import Reply, ScriptedGrin
+from tests.unit.downloading import ARCHIVE, CUT, DATA, E1, PREFIXED, WHOLE, fetched, part, rest, start_of
 
 
 @pytest.fixture(autouse=True)
@@ -45,36 +37,6 @@ def client(grin: ScriptedGrin, tmp_path: Path) -> Iterator[GrinClient]:
     """A client of that server, with two tries."""
     with GrinClient(grin.settings(tmp_path)) as made:
         yield made
-
-
-def start_of(seen: Seen) -> int:
-    """The first byte that a Range header asks for; 0 without one."""
-    return int(seen.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-
-
-def part(seen: Seen, size: int = len(DATA), promised: int | None = None, etag: str = '"e1"') -> Reply:
-    """The next `size` bytes of DATA from where the request wants them."""
-    start = start_of(seen)
-    body = DATA[start : start + size]
-    if not start:
-        return Reply(body, headers={"ETag": etag}, promised=len(DATA))
-    last = start + len(body) if promised is None else len(DATA)
-    content = {"Content-Range": f"bytes {start}-{last - 1}/{len(DATA)}"}
-    return Reply(body, 206, {"ETag": etag, **content}, promised)
-
-
-def rest(seen: Seen) -> Reply:
-    """The part of DATA that a Range header asks for."""
-    return part(seen)
-
-
-def fetched(client: GrinClient, folder: Path) -> Download:
-    """B1, downloaded and compared with what the server has; nothing is left beside it."""
-    done = client.download("B1", folder / ARCHIVE)
-    assert (folder / ARCHIVE).read_bytes() == DATA
-    assert (done.size, done.sha256) == (len(DATA), hashlib.sha256(DATA).hexdigest())
-    assert not (folder / f".{ARCHIVE}.partial").exists()
-    return done
 
 
 def test_a_download(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
@@ -190,7 +152,7 @@ def test_parts_that_are_shorter_than_asked(grin: ScriptedGrin, client: GrinClien
 
 
 def test_no_progress_has_an_end(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
-    """Cut at the same place again and again, or after a few bytes each time: `tries` requests, then the board's turn."""
+    """Cut at the same place again and again, or after a few bytes: `tries` requests, then it is the board's turn."""
     grin.at(ARCHIVE, CUT)
     with pytest.raises(Retry, match="broke"):
         client.download("B1", tmp_path / ARCHIVE)
@@ -260,7 +222,7 @@ def content(first: int, last: int, total: object = len(DATA)) -> dict[str, str]:
 )
 @pytest.mark.quirk("range-unknown")
 def test_a_part_that_proves_nothing(grin: ScriptedGrin, tmp_path: Path, wrong: Reply) -> None:
-    """Another total, no total, an impossible range, no ETag or a weak one, packed, more than it says: all over again."""
+    """Another total, no total, a wrong range, no ETag or a weak one, packed, too much: all over again."""
     grin.at(ARCHIVE, CUT, wrong, WHOLE)
     with GrinClient(grin.settings(tmp_path)) as client:
         done = fetched(client, tmp_path)
@@ -342,112 +304,3 @@ def test_one_plain_request(grin: ScriptedGrin, client: GrinClient, tmp_path: Pat
     fetched(client, tmp_path)
     assert [one.path for one in grin.seen] == ["/token", f"/libraries/TESTLIB/{ARCHIVE}"]
     assert grin.asked(ARCHIVE)[0].query == {}
-
-
-# --- from one attempt to the next ---
-
-
-def broken_off(grin: ScriptedGrin, client: GrinClient, folder: Path) -> Path:
-    """An attempt that has brought 300,000 bytes and gone; the folder of its partial file."""
-    grin.at(ARCHIVE, CUT, Reply(status=503))
-    with pytest.raises(Retry, match="503"):
-        client.download("B1", folder / ARCHIVE)
-    (home,) = (folder / f".{ARCHIVE}.partial").iterdir()
-    return home
-
-
-def test_a_later_attempt_goes_on(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
-    """What an attempt has left is not fetched again, and belongs to the checksum."""
-    home = broken_off(grin, client, tmp_path)
-    assert (home / "data").read_bytes() == DATA[:300_000]
-    assert (home / "data").stat().st_blocks * 512 < len(DATA)
-    assert not (tmp_path / ARCHIVE).exists()
-    grin.at(ARCHIVE, rest)
-    done = fetched(client, tmp_path)
-    assert (done.resumed, done.refetched, start_of(grin.asked(ARCHIVE)[-1])) == (1, 0, 300_000)
-
-
-def test_a_later_attempt_meets_another_build(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
-    """A new conversion: the old part is thrown away, whether the server honours If-Range or not."""
-    broken_off(grin, client, tmp_path)
-    grin.at(ARCHIVE, Reply(DATA, headers={"ETag": '"e2"'}))
-    assert fetched(client, tmp_path).refetched == 300_000
-    broken_off(grin, client, tmp_path)
-    grin.at(ARCHIVE, lambda seen: part(seen, etag='"e2"'), Reply(DATA, headers={"ETag": '"e2"'}))
-    assert fetched(client, tmp_path).etag == '"e2"'
-
-
-@pytest.mark.parametrize(
-    "note", ["", "{}", "[1]", '{"url": "http://x", "library": "TESTLIB", "etag": "W/1", "total": 1}']
-)
-def test_a_note_that_is_none(grin: ScriptedGrin, client: GrinClient, tmp_path: Path, note: str) -> None:
-    """What a power cut has spoiled, or is of another address, is removed and not gone on with."""
-    home = broken_off(grin, client, tmp_path)
-    (home / "build.json").write_text(note)
-    grin.at(ARCHIVE, WHOLE)
-    fetched(client, tmp_path)
-    assert "Range" not in grin.asked(ARCHIVE)[-1].headers
-
-
-def test_a_part_longer_than_the_whole(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
-    """A file that cannot be right is not gone on with."""
-    home = broken_off(grin, client, tmp_path)
-    with (home / "data").open("ab") as file:
-        file.truncate(len(DATA) + 1)
-    grin.at(ARCHIVE, WHOLE)
-    fetched(client, tmp_path)
-
-
-def test_a_worker_that_died_before_the_last_step(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
-    """All bytes are there: nothing is asked any more."""
-    home = broken_off(grin, client, tmp_path)
-    (home / "data").write_bytes(DATA)
-    before = len(grin.seen)
-    assert fetched(client, tmp_path).etag == '"e1"'
-    assert len(grin.seen) == before
-
-
-@pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"e1"'}])
-def test_what_cannot_be_gone_on_with_is_not_kept(
-    grin: ScriptedGrin, client: GrinClient, tmp_path: Path, headers: dict[str, str]
-) -> None:
-    """Without a strong ETag a part is of no use to anybody."""
-    grin.at(ARCHIVE, Reply(DATA[:300_000], headers=headers, promised=len(DATA)))
-    with pytest.raises(Retry):
-        client.download("B1", tmp_path / ARCHIVE)
-    assert not (tmp_path / f".{ARCHIVE}.partial").exists()
-
-
-def test_the_prefixed_name_is_gone_on_with(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
-    """The address is part of what was kept."""
-    cut = Reply(DATA[:300_000], headers=E1, promised=len(DATA))
-    grin.at(PREFIXED, cut, Reply(status=503))
-    with pytest.raises(Retry, match="503"):
-        client.download("B1", tmp_path / ARCHIVE)
-    grin.at(PREFIXED, rest)
-    grin.at(ARCHIVE, page())
-    assert fetched(client, tmp_path).resumed == 1
-
-
-def test_a_listener_that_has_no_room(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
-    """A full disk keeps no part: it may be what others lack."""
-
-    def full(size: int, _total: int | None, _held: int) -> None:
-        if size > 500_000:
-            raise Halt("The disk is full.")
-
-    grin.at(ARCHIVE, WHOLE)
-    with pytest.raises(Halt, match="full"):
-        client.download("B1", tmp_path / ARCHIVE, full)
-    assert not (tmp_path / f".{ARCHIVE}.partial").exists()
-
-
-def test_a_login_page_in_the_middle_keeps_the_part(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
-    """A halt that is not for want of space: the book goes on from there."""
-    grin.at(ARCHIVE, CUT, page())
-    with pytest.raises(Halt, match="login page"):
-        client.download("B1", tmp_path / ARCHIVE)
-    (home,) = (tmp_path / f".{ARCHIVE}.partial").iterdir()
-    assert json.loads((home / "build.json").read_text())["total"] == len(DATA)
-    grin.at(ARCHIVE, rest)
-    assert fetched(client, tmp_path).resumed == 1
