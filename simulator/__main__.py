@@ -16,6 +16,7 @@ from simulator.grin.entry import State
 from simulator.grin.faults import Fault, parse
 from simulator.grin.holdings import Limits
 from simulator.grin.mix import parse_mix
+from simulator.grin.weather import every_fault
 from simulator.server import GrinServer, Options
 
 
@@ -52,7 +53,8 @@ def _serve(args: argparse.Namespace, added: list[str]) -> None:
         only=added if args.books == 0 else [],
         limits=limits,
         token_lifetime=args.token_lifetime,
-        faults=args.fault,
+        faults=[*args.fault, *every_fault(args.every_fault)],
+        fault_seed=args.fault_seed,
         inventory=args.inventory,
         mix=args.mix,
         seed=args.seed,
@@ -139,6 +141,8 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
     add("--client-secret-out", type=Path, help="where to write an installed client's file")
     add("--state", type=_state, action="append", default=[], metavar="BARCODE=STATE", help="not CONVERTED at the start")
     add("--fault", type=_fault, action="append", default=[], metavar="JSON", help="as in POST /_simulator/faults")
+    add("--every-fault", type=float, default=0, metavar="CHANCE", help="each kind of fault, as likely as this (0 to 1)")
+    add("--fault-seed", type=int, default=1, help="the same seed throws the same dice")
     add("--conversion-seconds", type=float, default=limits.conversion_seconds, help="how long a conversion takes")
     add("--converted-pool", type=int, default=limits.converted_pool, help="how many archives are kept")
     add("--queue-limit", type=int, default=limits.queue_limit, help="how many books may wait for conversion")

@@ -40,6 +40,7 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     token_lifetime: float = 3600
     faults: Iterable[Fault] = ()
+    fault_seed: int = 1
     inventory: int = 0
     """How many made-up books there are besides the folder's, which take a few bytes of memory each."""
     mix: Mapping[State, float] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class GrinServer:
     def __init__(self, folder: Path, library: str, port: int = 0, options: Options | None = None) -> None:
         options = options or Options()
         self.library = library
-        self.faults = Faults(options.faults)
+        self.faults = Faults(options.faults, options.fault_seed)
         self.tokens = TokenOffice(options.token_lifetime)
         books = Books(read_facts(folder, options.only), _inventory(options))
         self.holdings = Holdings(books, options.states, options.limits, self._fails, Clock(options.speed))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from email.utils import formatdate
 from enum import StrEnum
 from typing import Any
 
 from simulator.grin.messages import Hangup, Reply, page, redirect
 
 _PIECE = 64 * 1024
+GROUPS = frozenset({"archives", "lists", "*"})
+_ALONE = frozenset({"token", "auth", "_process"})
 
 
 class Kind(StrEnum):
@@ -47,15 +52,21 @@ class Fault:
 
     kind: Kind
     on: str = "*"
-    """A barcode (its archive), a page such as `_converted`, `token`, `auth`, or `*` for all but these two."""
+    """A barcode (its archive), a page such as `_converted`, `token`, `auth`, or a group: `archives`, `lists` (which are
+    all pages but `_process`), `*` (all but `token` and `auth`)."""
     times: int | None = 1
     after: int = 0
-    at: int = 0
+    chance: float = 1
+    """How likely it meets a request that it could meet, from 0 to 1."""
+    at: int | None = 0
+    """None: anywhere."""
     by: int = 1
     rate: int = 1000
     seconds: float = 1
     code: int = 500
     retry_after: int | None = None
+    as_date: bool = False
+    """Whether Retry-After comes as a date."""
     location: str = ""
 
     def __post_init__(self) -> None:
@@ -63,43 +74,57 @@ class Fault:
 
     def meets(self, target: str) -> bool:
         """Whether requests of `target` are meant."""
-        return self.on == target or (self.on == "*" and target not in {"token", "auth"})
+        return self.on == target or (self.on in GROUPS and self.on in _groups(target))
+
+
+def _groups(target: str) -> tuple[str, ...]:
+    if target in _ALONE:
+        return ("*",) if target == "_process" else ()
+    return ("*", "lists" if target.startswith("_") or not target else "archives")
 
 
 class Faults:
-    """The faults that are set now, and how far each has come."""
+    """The faults that are set now, and how far each has come; the same seed throws the same dice."""
 
-    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+    def __init__(self, faults: Iterable[Fault] = (), seed: int = 1) -> None:
+        self.dice = random.Random(f"faults {seed}")
         self._lock = threading.Lock()
-        self._seen: list[tuple[Fault, int]] = []
+        self._set: list[Fault] = []
+        self._seen: list[int] = []
+        self._met: list[int] = []
         self.set(faults)
 
     def set(self, faults: Iterable[Fault]) -> None:
         """Replace all faults by these."""
         with self._lock:
-            self._seen = [(fault, 0) for fault in faults]
+            self._set = list(faults)
+            self._seen, self._met = ([0] * len(self._set) for _ in range(2))
 
     def take(self, target: str, kinds: Collection[Kind]) -> list[Fault]:
         """The faults of these kinds that meet this request of `target`, which is counted."""
         with self._lock:
-            taken = []
-            for place, (fault, seen) in enumerate(self._seen):
-                if fault.kind in kinds and fault.meets(target):
-                    self._seen[place] = (fault, seen + 1)
-                    if seen >= fault.after and (fault.times is None or seen < fault.after + fault.times):
-                        taken.append(fault)
-            return taken
+            candidates = [place for place, fault in enumerate(self._set) if fault.kind in kinds]
+            return [self._set[place] for place in candidates if self._set[place].meets(target) and self._strikes(place)]
 
     def shown(self) -> list[dict[str, Any]]:
-        """The faults for JSON, each with `seen`: the requests of its target so far."""
+        """The faults for JSON, each with the requests of its target so far, `seen`, and those that it `met`."""
         with self._lock:
-            return [{**asdict(fault), "seen": seen} for fault, seen in self._seen]
+            counts = zip(self._set, self._seen, self._met, strict=True)
+            return [{**asdict(fault), "seen": seen, "met": met} for fault, seen, met in counts]
+
+    def _strikes(self, place: int) -> bool:
+        fault = self._set[place]
+        self._seen[place] += 1
+        due = self._seen[place] > fault.after and (fault.times is None or self._met[place] < fault.times)
+        strikes = due and (fault.chance >= 1 or self.dice.random() < fault.chance)
+        self._met[place] += strikes
+        return strikes
 
 
 def parse(items: Iterable[Mapping[str, Any]]) -> list[Fault]:
-    """Faults from JSON objects; ValueError says what is wrong."""
+    """Faults from JSON objects, those with a `chance` for ever unless they say; ValueError says what is wrong."""
     try:
-        return [Fault(**item) for item in items]
+        return [Fault(**({"times": None} if "chance" in item else {}) | dict(item)) for item in items]
     except TypeError as error:
         raise ValueError(f"This is no list of faults: {error}.") from None
 
@@ -113,7 +138,10 @@ def replacement(fault: Fault, target: str) -> Reply:
     if fault.kind is Kind.REDIRECT:
         return redirect(fault.location or f"{target}{'&' if '?' in target else '?'}moved=1")
     reply = page(f"Error {fault.code}", f"<h1>{fault.code}</h1>", fault.code)
-    waits = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    if fault.retry_after is None:
+        return reply
+    date = formatdate(time.time() + fault.retry_after, usegmt=True)
+    waits = {"Retry-After": date if fault.as_date else str(fault.retry_after)}
     return replace(reply, headers={**reply.headers, **waits})
 
 
@@ -123,8 +151,8 @@ def login_page() -> Reply:
     return page("Sign in - Google Accounts", f"<h1>Sign in</h1>{form}")
 
 
-def distorted(reply: Reply, fault: Fault, sleep: Callable[[float], object]) -> Reply:
-    """The reply with the fault in it; `sleep` waits for seconds."""
+def distorted(reply: Reply, fault: Fault, sleep: Callable[[float], object], dice: random.Random) -> Reply:
+    """The reply with the fault in it; `sleep` waits for seconds, `dice` say where if the fault does not."""
     if fault.kind is Kind.NO_ETAG:
         return replace(reply, headers={name: value for name, value in reply.headers.items() if name != "ETag"})
     if fault.kind is Kind.WRONG_LENGTH:
@@ -133,17 +161,20 @@ def distorted(reply: Reply, fault: Fault, sleep: Callable[[float], object]) -> R
         return replace(reply, length=None, framed=fault.kind is Kind.CHUNKED)
     if fault.kind is Kind.DRIP:
         return replace(reply, body=_dripping(reply.body, fault, sleep))
-    return replace(reply, body=_broken(reply.body, fault, sleep))
+    # Of a body without a length short beginnings are as likely as long ones.
+    anywhere = dice.randrange(reply.length) if reply.length else int(2 ** dice.uniform(0, 20))
+    at = anywhere if fault.at is None else fault.at
+    return replace(reply, body=_broken(reply.body, at, lambda: _interrupt(fault, sleep)))
 
 
-def _broken(body: Iterable[bytes], fault: Fault, sleep: Callable[[float], object]) -> Iterator[bytes]:
+def _broken(body: Iterable[bytes], at: int, interrupt: Callable[[], None]) -> Iterator[bytes]:
     start = 0
     for piece in body:
         end = start + len(piece)
-        if start <= fault.at < end:
-            yield piece[: fault.at - start]
-            _interrupt(fault, sleep)
-            yield piece[fault.at - start :]
+        if start <= at < end:
+            yield piece[: at - start]
+            interrupt()
+            yield piece[at - start :]
         else:
             yield piece
         start = end

@@ -75,7 +75,7 @@ class Site:
             return replacement(fault, request.target)
         reply = true_reply(request)
         for fault in self.faults.take(target, DISTORTING):
-            reply = distorted(reply, fault, self.sleep)
+            reply = distorted(reply, fault, self.sleep, self.faults.dice)
         return reply
 
     def _resource(self, name: str, request: Request) -> Reply:

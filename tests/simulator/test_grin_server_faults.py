@@ -207,7 +207,7 @@ def control(grin: Served, name: str, value: Any = None) -> httpx.Response:
 def test_faults_over_http(grin: Served) -> None:
     """Another process can set faults as JSON, and read how far they have come."""
     answer = control(grin, "faults", [{"kind": "status", "on": "_failed", "code": 500}])
-    assert answer.json() == [{**asdict(Fault(Kind.STATUS, "_failed", code=500)), "seen": 0}]
+    assert answer.json() == [{**asdict(Fault(Kind.STATUS, "_failed", code=500)), "seen": 0, "met": 0}]
     assert [grin.get("_failed").status_code for _ in range(2)] == [500, 200]
     assert control(grin, "faults").json()[0]["seen"] == 2
     assert control(grin, "faults", []).json() == []
