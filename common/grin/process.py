@@ -1,7 +1,7 @@
 """`_process`: asking GRIN to make archives, and what it answers for each book.
 
-GRIN takes this by GET as well, so a GET here changes something. Asking twice changes nothing more: a queued book answers
-"Already being converted". So a request whose answer was lost may be sent again, as any other.
+GRIN takes this by GET as well, so a GET here changes something. Asking twice changes nothing more: a queued book
+answers "Already being converted". So a request whose answer was lost may be sent again, as any other.
 """
 
 from __future__ import annotations
