@@ -141,16 +141,18 @@ class Checks:
     # --- what the ledger does not know ---
 
     def unknown(self, barcode: str) -> list[Discrepancy]:
-        """A book that is in the store, or done on the board, without a ledger."""
+        """A book that is in the store without a ledger."""
         if self.sightings.stamp(barcode) is not None:
             return []
-        home = self.sightings.home(barcode)
-        if home is not None:
-            return [_untold(barcode, home)]
         detail = "the store has it, and the ledger does not know it"
         return [
             Discrepancy(barcode, EXTRA, detail, "`grin-pipeline audit --rebuild` writes its ledger, if it is whole.")
         ]
+
+    def untold(self, barcode: str) -> list[Discrepancy]:
+        """A book that is done, on the board, without a ledger."""
+        home = self.sightings.home(barcode)
+        return [_untold(barcode, home)] if home is not None and self.sightings.stamp(barcode) is None else []
 
     def orphan(self, barcode: str) -> list[Discrepancy]:
         """A book whose working files lie in the processing bucket without a token that needs them."""

@@ -110,6 +110,8 @@ class Audit:
         self.checks = Checks(settings, self.sightings, deep=orders.deep)
         self.fixer = Fixer(self.sightings, orders.by)
         store = self.checks.store
+        # Books that a rebuilding has refused, and said so.
+        self._unfit: set[str] = set()
         self._rebuilder = Rebuilder(self.sightings, store, orders.by, deep=orders.deep) if store else None
 
     def run(self) -> Iterator[Result]:
@@ -156,15 +158,15 @@ class Audit:
     def _tokens(self) -> Iterator[tuple[str, Check]]:
         """Tokens of done books without a ledger, and those of books that are done and on their way at once."""
         if self.orders.barcodes:
-            yield from ((barcode, self.checks.unknown) for barcode in self.orders.barcodes)
+            yield from ((barcode, self.checks.untold) for barcode in self.orders.barcodes)
             return
         for bucket in self.sightings.buckets:
             for state in board.STATES:
                 done = bucket in self.sightings.lasts and state == board.WAITING
                 for barcode in listing.barcodes(bucket, state):
-                    if done:
-                        yield barcode, self.checks.unknown
-                    elif self.sightings.home(barcode) is not None:
+                    if done and barcode not in self._unfit:
+                        yield barcode, self.checks.untold
+                    elif not done and self.sightings.home(barcode) is not None:
                         yield barcode, self.checks.everywhere
 
     def _folders(self) -> Iterator[tuple[str, Check]]:
@@ -229,6 +231,9 @@ class Audit:
 
     def _unknown(self, barcode: str) -> Iterator[Result]:
         assert self._rebuilder is not None
+        if not self.orders.rebuild and self.sightings.home(barcode) is not None:
+            # Its token is told of.
+            return
         for found in self.checks.unknown(barcode):
             try:
                 if not self.orders.rebuild:
@@ -239,6 +244,7 @@ class Audit:
                 elif self._rebuilder.rebuild(barcode):
                     yield Result(found, "its ledger is written from its provenance")
             except Unfit as error:
+                self._unfit.add(barcode)
                 cure = "Nothing was rebuilt of it. Bring it back from a backup, or move it out and seed the book."
                 yield Result(Discrepancy(barcode, EXTRA, f"the ledger does not know it, and it {error}", cure))
 

@@ -1,0 +1,235 @@
+"""`audit`: what it finds, what it does not, and what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from common import board
+from services.orchestrator import audit_checks, auditing
+from tests.audits import Shelf, findings
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """Three books at home, and audits that do not wait long before they look again."""
+    monkeypatch.setattr(auditing, "_PAUSE", 0.02)
+    monkeypatch.setattr(auditing, "_QUIET", 0.02)
+    shelf = Shelf(tmp_path)
+    shelf.deliver("A1", "A2", "A3")
+    return shelf
+
+
+def asked(shelf: Shelf, capsys: pytest.CaptureFixture[str], *more: str) -> list[tuple[str, str, str]]:
+    """What `audit --json` finds."""
+    capsys.readouterr()
+    code = shelf.audit("--json", *more)
+    out = capsys.readouterr().out
+    assert code == (1 if json.loads(out.splitlines()[-1])["summary"]["remain"] else 0), out
+    return findings(out)
+
+
+def test_nothing_is_found_where_all_agrees(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """Books at home, on their way, deferred a moment ago, failed, held and dropped are no findings; code 0."""
+    shelf.seed("B1", "B2", "B3", "B4", "B5", "B6")
+    shelf.work("B2", "fetch")
+    bucket = shelf.buckets[0]
+    for barcode, state in (("B3", "deferred"), ("B4", "failed"), ("B5", "held")):
+        board.path_of(bucket, barcode, "waiting").rename(board.path_of(bucket, barcode, state))
+    board.path_of(bucket, "B6", "waiting").rename(shelf.root / "dropped" / "B6.json")
+    assert shelf.audit("--deep") == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "9 books of the ledger looked at; everything agrees; 1 have failed" in said.err
+
+
+def test_an_object_that_is_gone(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each missing object is a line with its key and a cure, the provenance too; code 1."""
+    (shelf.done / "A1" / "A1.txt").unlink()
+    (shelf.done / "A2" / "provenance.json").unlink()
+    assert shelf.audit() == 1
+    said = capsys.readouterr()
+    one, two = sorted(said.out.splitlines())
+    assert one.startswith("A1 ") and "missing" in one and "A1/A1.txt is not there" in one and "audit --fix" in one
+    assert "A2/provenance.json is not there" in two
+    assert "2 missing" in said.err
+
+
+def test_a_changed_object(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another size is seen at once; the same size with other bytes only by --deep, which reads them."""
+    (shelf.done / "A1" / "A1.txt").write_text("short")
+    path = shelf.done / "A2" / "A2.txt"
+    path.write_text(path.read_text().swapcase())
+    assert asked(shelf, capsys) == [("A1", "changed", "")]
+    assert asked(shelf, capsys, "--deep") == [("A1", "changed", ""), ("A2", "changed", "")]
+
+
+def test_a_token_that_is_nowhere(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """A registered book without a token is stuck, whether it was on its way or at home."""
+    shelf.seed("B1")
+    shelf.token("B1").unlink()
+    shelf.token("A1").unlink()
+    assert asked(shelf, capsys) == [("A1", "stuck", ""), ("B1", "stuck", "")]
+
+
+def test_a_book_that_is_there_twice(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """A copied token is reported loudly, wherever the two lie, and --fix touches neither."""
+    shelf.seed("B1")
+    shutil.copy(shelf.token("B1"), shelf.buckets[1] / "failed" / "B1.json")
+    shutil.copy(shelf.token("A1"), shelf.buckets[1] / "A1.json")
+    before = shelf.line.tokens()
+    assert asked(shelf, capsys, "--fix") == [("A1", "stuck", ""), ("B1", "stuck", "")]
+    assert shelf.line.tokens() == before
+    shelf.audit()
+    assert "IT IS TWICE ON THE BOARD: 01_b and 03_b" in capsys.readouterr().out
+
+
+def test_a_claim_of_a_worker_that_is_no_more(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """A claim without a heartbeat, or with a very old one, is stuck; that of a living worker is not."""
+    shelf.seed("B1", "B2", "B3")
+    for barcode, worker in (("B1", "dead"), ("B2", "gone"), ("B3", "alive")):
+        assert board.claim(shelf.buckets[0], barcode, worker, 1)
+    for worker in ("dead", "alive"):
+        (shelf.root / "workers" / f"{worker}.json").write_text("{}")
+    os.utime(shelf.root / "workers" / "dead.json", (1e9, 1e9))
+    assert asked(shelf, capsys) == [("B1", "stuck", ""), ("B2", "stuck", "")]
+
+
+def test_a_token_that_was_due_long_ago(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deferred token that nobody takes is stuck, once it is overdue."""
+    shelf.seed("B1")
+    path = shelf.token("B1").rename(shelf.buckets[0] / "deferred" / "B1.json")
+    now = path.stat().st_mtime
+    os.utime(path, (now - 100, now - 100))
+    assert asked(shelf, capsys) == []
+    monkeypatch.setattr(audit_checks, "OVERDUE", 99)
+    assert asked(shelf, capsys) == [("B1", "stuck", "")]
+
+
+def test_working_files_that_nobody_needs(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files of a book at home, or unknown, are orphans; those of a book on its way, and strange folders, are not."""
+    shelf.seed("B1")
+    shelf.work("B1", "fetch")
+    for name in ("A1/fetch", "C1/pack", "D1/theirs", ".gone-E1/fetch"):
+        (shelf.folder / "processing" / name).mkdir(parents=True)
+    assert asked(shelf, capsys) == [("A1", "stuck", ""), ("C1", "stuck", "")]
+
+
+def test_what_the_ledger_does_not_know(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """A book of the store without a ledger is extra, with a token or without; other files are nobody's matter."""
+    shelf.ledger.path("A1").unlink()
+    shelf.ledger.path("A2").unlink()
+    shelf.token("A2").unlink()
+    (shelf.done / "README").write_text("ours")
+    (shelf.done / "A3" / ".put~A3~1").write_text("half")
+    assert [(b, w) for b, w, _ in asked(shelf, capsys)] == [("A1", "extra"), ("A2", "extra")]
+
+
+def test_an_older_version_is_checked_too(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the store held before a newer version is expected to stay; that it is lost cannot be cured from GRIN."""
+    again(shelf, "A1")
+    assert asked(shelf, capsys) == []
+    (shelf.done / "A1" / "A1.txt").unlink()
+    places = shelf.line.places("A1")
+    assert asked(shelf, capsys, "--fix") == [("A1", "missing", "")]
+    assert shelf.line.places("A1") == places
+    (shelf.done / "A1" / "v2" / "A1.txt").unlink()
+    assert {what for _, what, _ in asked(shelf, capsys)} == {"missing"}
+
+
+def again(shelf: Shelf, barcode: str) -> None:
+    """Bring a book again, with other bytes."""
+    from services.orchestrator.versions import bring
+
+    (shelf.folder / "google").mkdir(exist_ok=True)
+    (shelf.folder / "google" / barcode).write_text("scanned anew")
+    assert bring(shelf.settings, barcode, "scanned anew", "ann")
+    shelf.work(barcode)
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "a file"])
+def test_a_store_that_is_not_mounted_is_not_taken_for_an_empty_one(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """Nothing is reported missing and nothing is fixed: code 3, and a sentence that says what to do."""
+    shutil.rmtree(shelf.done)
+    if how == "empty":
+        shelf.done.mkdir()
+    if how == "a file":
+        shelf.done.write_text("")
+    before = shelf.line.tokens()
+    assert shelf.audit("--fix") == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "done bucket" in said.err and "mounted" in said.err
+    assert shelf.line.tokens() == before
+
+
+def test_a_board_that_cannot_be_read(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """Code 3 for a board that is damaged, 2 for one that is not there; never a traceback."""
+    (shelf.root / "ledger").rename(shelf.root / "ledger.old")
+    (shelf.root / "ledger").symlink_to(shelf.root / "ledger")
+    assert shelf.audit() == 3
+    assert "cannot be read" in capsys.readouterr().err
+    shutil.rmtree(shelf.root)
+    assert shelf.audit() == 2
+
+
+def test_a_ledger_that_is_no_file(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """One book's bad ledger is a finding, and the others are looked at all the same."""
+    shelf.ledger.path("A1").unlink()
+    shelf.ledger.path("A1").mkdir()
+    (shelf.done / "A2" / "A2.txt").unlink()
+    assert asked(shelf, capsys) == [("A1", "stuck", ""), ("A2", "missing", "")]
+
+
+def test_only_the_named_books(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named books are all that is looked at; a bad name is refused before anything is done."""
+    for barcode in ("A1", "A2"):
+        (shelf.done / barcode / f"{barcode}.txt").unlink()
+    assert asked(shelf, capsys, "A2", "A3") == [("A2", "missing", "")]
+    assert shelf.audit("../A1") == 2
+    assert "is no barcode" in capsys.readouterr().err
+
+
+def test_limit(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """--limit ends after so many results, and so many books are set right."""
+    for barcode in ("A1", "A2", "A3"):
+        (shelf.done / barcode / f"{barcode}.txt").unlink()
+    assert len(asked(shelf, capsys, "--limit", "2", "--fix")) == 2
+    assert sum(shelf.line.places(barcode) == ["00_b"] for barcode in ("A1", "A2", "A3")) == 2
+
+
+def test_a_book_that_moves_between_two_looks_is_not_reported(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that is out of sight at the first look, and a ledger that has grown at the second, are no finding."""
+    shelf.seed("B1")
+    token, hidden = shelf.token("B1"), shelf.folder / "hidden"
+
+    def look_again(_seconds: float) -> None:
+        shelf.ledger.append("B1", "attempt", stage="fetch")
+
+    token.rename(hidden)
+    assert asked(shelf, capsys) == [("B1", "stuck", "")]
+    monkeypatch.setattr("services.orchestrator.auditing.time.sleep", look_again)
+    assert asked(shelf, capsys, "--fix") == []
+    monkeypatch.setattr("services.orchestrator.auditing.time.sleep", lambda _: hidden.rename(token))
+    assert asked(shelf, capsys, "--fix") == []
+
+
+def test_a_token_may_name_a_store_of_its_own(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """Books that were delivered elsewhere are looked for there."""
+    token = {"barcode": "A1", "processing_bucket": "", "done_bucket": "elsewhere"}
+    shelf.token("A1").write_text(json.dumps(token))
+    (shelf.folder / "elsewhere").mkdir()
+    (shelf.done / "A1").rename(shelf.folder / "elsewhere" / "A1")
+    assert asked(shelf, capsys) == []
+    (shelf.folder / "elsewhere" / "A1" / "A1.txt").unlink()
+    assert asked(shelf, capsys) == [("A1", "missing", "")]
