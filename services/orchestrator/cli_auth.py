@@ -1,0 +1,155 @@
+"""`auth login`, `auth status`, `auth probe`: credentials for GRIN, made, shown and tried."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from common import config
+from common.errors import ConfigError
+
+Parser = argparse.ArgumentParser
+Factory = Callable[[str, object, str, str], Parser]
+# Long enough to find the right account, and its password.
+_PATIENCE = 600.0
+
+
+def add_commands(command: Factory) -> None:
+    """All of them; `command` makes a parser of a name, a function, a description and an example."""
+    what = "sign in to GRIN as a person, see whose credentials there are, try them"
+    parser = command("auth", _which, what, "grin-pipeline auth probe")
+    parts = parser.add_subparsers(title="what to do", metavar="WHAT", required=True)
+    login = _part(parts, "login", _login, "ask a person for consent, and keep it in grin.credentials_file")
+    login.add_argument(
+        "--client-secret", type=Path, required=True, metavar="FILE", help="of an OAuth client, a desktop app"
+    )
+    login.add_argument(
+        "--port", type=_port, default=58_432, metavar="N", help="where the browser comes back (default: 58432)"
+    )
+    login.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1; containers: 0.0.0.0)"
+    )
+    login.add_argument("--no-browser", action="store_true", help="only print the address")
+    login.add_argument("--timeout", type=_seconds, default=_PATIENCE, metavar="SECONDS", help="default: 600")
+    status = _part(parts, "status", _status, "whose credentials there are, and whether Google gives a token for them")
+    probe = _part(parts, "probe", _probe, "ask GRIN for one line: does it know the account, and let it in?")
+    for one in (status, probe):
+        one.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _part(parts: argparse._SubParsersAction[Parser], name: str, call: object, what: str) -> Parser:
+    parser = parts.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    # Suppressed, so that it does not undo a --config that stands before this word.
+    parser.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="the configuration")
+    parser.set_defaults(call=call)
+    return parser
+
+
+def _which(_: argparse.Namespace) -> int:
+    raise ConfigError(["Which? `auth login`, `auth status` or `auth probe`."])
+
+
+def _login(arguments: argparse.Namespace) -> int:
+    # Imported here, as in the others: httpx and google-auth take longer to load than `status` takes to run.
+    from common.grin import login  # noqa: PLC0415
+
+    grin = config.load(arguments.config, classes=None).grin
+    file = login.check_target(grin.credentials_file, arguments.client_secret)
+    client = login.read_client(arguments.client_secret)
+    with login.Door(arguments.host, arguments.port) as door:
+        consent = login.Consent(grin, client, door.uri)
+        _invite(consent.url(), door.uri, show=not arguments.no_browser)
+        typed = sys.stdin if sys.stdin is not None and sys.stdin.isatty() else None
+        code = login.wait_for_code(door, consent, arguments.timeout, _say, typed)
+        credentials = consent.credentials(code)
+    login.write(file, credentials)
+    _say(f"Signed in{' as ' + credentials['account'] if credentials['account'] else ''}; kept in {file}.")
+    _say("`grin-pipeline auth probe` tells whether GRIN lets this account in.")
+    return 0
+
+
+def _invite(url: str, back: str, *, show: bool) -> None:
+    port = back.rpartition(":")[2]
+    _say("Open this address in a browser, and sign in with the account that GRIN knows:\n")
+    _say(f"{url}\n")
+    _say(
+        f"The browser comes back to {back}. If it runs on another machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
+    )
+    _say("there, or paste here the address that it could not open.")
+    if show and _on_a_desktop():
+        webbrowser.open(url)
+
+
+def _on_a_desktop() -> bool:
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return "SSH_CONNECTION" not in os.environ and (sys.platform == "darwin" or bool(screen))
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from common.grin import probe  # noqa: PLC0415
+
+    facts = probe.describe(config.load(arguments.config, classes=None).grin)
+    if arguments.json:
+        _say(json.dumps(facts, ensure_ascii=False))
+    else:
+        _show(facts)
+    return 0 if facts["token"] else 3
+
+
+def _show(facts: dict[str, Any]) -> None:
+    kinds = {"service_account": "a service account's key", "authorized_user": "a person's consent"}
+    _say(f"File:    {facts['file'] or 'none'}{', mode ' + facts['mode'] if facts['mode'] else ''}")
+    if facts["kind"]:
+        _say(f"Kind:    {kinds.get(facts['kind'], facts['kind'])}")
+        _say(f"Account: {facts['account']}")
+    if facts["token"]:
+        _say(f"Token:   Google gives one, for {facts['expires_in']} seconds.")
+    else:
+        _complain(facts["reason"], facts["cure"])
+
+
+def _probe(arguments: argparse.Namespace) -> int:
+    from common.grin import probe  # noqa: PLC0415
+
+    settings = config.load(arguments.config, classes=None)
+    if not settings.global_.library:
+        raise ConfigError(["Set global.library: the library's code at GRIN."])
+    verdict = probe.probe(settings)
+    if arguments.json:
+        _say(json.dumps(verdict.as_dict(), ensure_ascii=False))
+    elif verdict.good:
+        _say(verdict.reason)
+    else:
+        _complain(verdict.reason, verdict.cure)
+    return 0 if verdict.good else 3
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _complain(*sentences: str) -> None:
+    sys.stderr.write("".join(f"{sentence}\n" for sentence in sentences if sentence))
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
