@@ -42,6 +42,7 @@ TABLE = (
     Row("grin_stage_wip_limited", Gauge, ("stage",), "1 while a WIP limit or min_free holds it.", "stage"),
     Row("grin_workers", Gauge, ("stage",), "Workers with a fresh heartbeat.", "orchestrator"),
     Row("grin_requests_total", Counter, ("endpoint", "code"), "Requests to GRIN.", "stage"),
+    Row("grin_queue_books", Gauge, ("list",), "Books on GRIN's lists, as last read.", "orchestrator"),
     Row("grin_disk_free_bytes", Gauge, ("volume",), "Bytes free on a volume.", "orchestrator"),
 )
 

@@ -65,6 +65,10 @@ class Asked:
         """What is remembered of a book."""
         return self._marks.get(barcode)
 
+    def refused(self) -> Iterator[str]:
+        """The books that GRIN may not convert, as it has said."""
+        return (barcode for barcode, mark in self._marks.items() if mark.status == Status.REFUSED)
+
     def refresh(self) -> None:
         """Read what was written since the last time, by whomever; a line that has no end yet waits."""
         try:

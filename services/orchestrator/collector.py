@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -15,10 +15,11 @@ from services.orchestrator.view import View
 
 
 class BoardCollector(Collector):
-    """Depth of every bucket by state, oldest token, live workers, free disk."""
+    """Depth of every bucket by state, oldest token, live workers, free disk; `books` are GRIN's lists as last read."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, books: Callable[[], Mapping[str, int]]) -> None:
         self.view = view
+        self.books = books
 
     def collect(self) -> Iterator[Metric]:
         """Count everything once."""
@@ -32,7 +33,10 @@ class BoardCollector(Collector):
             workers.add_metric([row.name], len(self.view.live(row.name)))
         for volume, path in self._volumes():
             free.add_metric([volume], durable.free_bytes(path))
-        yield from (tokens, oldest, workers, free)
+        queued = _family("grin_queue_books")
+        for name, count in self.books().items():
+            queued.add_metric([name], count)
+        yield from (tokens, oldest, workers, free, queued)
 
     def _volumes(self) -> Iterator[tuple[str, Path]]:
         common = self.view.settings.global_
@@ -42,10 +46,10 @@ class BoardCollector(Collector):
             yield "done", Path(common.done_bucket)
 
 
-def registry(view: View) -> CollectorRegistry:
-    """A registry that holds nothing but the board."""
+def registry(view: View, books: Callable[[], Mapping[str, int]] = dict) -> CollectorRegistry:
+    """A registry that holds nothing but the board, and what is known of GRIN's lists."""
     held = CollectorRegistry()
-    held.register(BoardCollector(view))
+    held.register(BoardCollector(view, books))
     return held
 
 

@@ -15,9 +15,14 @@ _REPORT_EVERY = 30.0
 
 
 class Intake:
-    """One seeding, begun by `open`; ConfigError when the wish itself is wrong, before anything is made."""
+    """One seeding, begun by `open`; ConfigError when the wish itself is wrong, before anything is made.
 
-    def __init__(self, settings: Settings, wish: Wish, say: Callable[[str], None]) -> None:
+    With `only_recover` no new book is seeded: another one sees to that.
+    """
+
+    def __init__(
+        self, settings: Settings, wish: Wish, say: Callable[[str], None], *, only_recover: bool = False
+    ) -> None:
         self.settings = settings
         self.wish = wish
         self.say = say
@@ -27,7 +32,7 @@ class Intake:
         self._tally = Tally()
         self._told = time.monotonic()
         self._bucket = bucket_for(settings, wish.at)
-        self._barcodes = self._stack.enter_context(Source(settings, wish))
+        self._barcodes = iter(()) if only_recover else self._stack.enter_context(Source(settings, wish))
         self._seeding: Iterator[Tally] = iter(())
 
     def open(self) -> None:

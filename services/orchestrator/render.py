@@ -75,9 +75,20 @@ def notes(facts: dict[str, Any]) -> list[str]:
             lines.append(f"{stage['name']} waits, because {stage['limited']}.")
         if stage["paused"]:
             lines.append(audit.pause_sentence(stage["name"], stage.get("pause") or {}))
+    lines += _grin(facts.get("grin") or {})
     if facts["failed"]:
         lines.append("`grin-pipeline ls` says why each failed one failed; `grin-pipeline show BARCODE` tells all.")
     return lines
+
+
+def _grin(known: Mapping[str, Any]) -> list[str]:
+    lists = known.get("lists")
+    words = {"available": "available", "in_process": "in process", "converted": "converted", "failed": "failed"}
+    counts = [f"{lists[name]:,} {word}" for name, word in words.items() if name in lists] if lists else []
+    newer = known.get("new_versions")
+    versions = f" {newer:,} delivered {'book has' if newer == 1 else 'books have'} a newer version." if newer else ""
+    lines = [f"At GRIN: {', '.join(counts)}.{versions}"] if counts else []
+    return [*lines, *([str(known["trouble"])] if known.get("trouble") else [])]
 
 
 def _stage(stage: dict[str, Any] | None) -> str:

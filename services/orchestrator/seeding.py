@@ -46,8 +46,13 @@ class Wish:
             return self.source
         seed = settings.seed
         named = seed.from_ or (str(seed.barcodes_file) if seed.barcodes_file else None)
-        downloads = any(row.class_.rpartition(".")[2].endswith("Downloader") for row in settings.heads())
-        return named or ("converted" if downloads else None)
+        return named or ("converted" if downloads(settings) else None)
+
+    def endless(self, settings: Settings) -> bool:
+        """It means whatever is converted, now and later, and not some books."""
+        some = self.sample or settings.seed.sample or self.at
+        limited = self.limit is not None or settings.seed.limit is not None
+        return not (self.explicit or some or limited) and self.source_of(settings) == "converted"
 
 
 @dataclass
@@ -66,6 +71,11 @@ def bucket_for(settings: Settings, at: str | None) -> Path:
         if path.name == at:
             return path
     raise ConfigError([f"There is no bucket {at!r}; there are {', '.join(settings.buckets())}."])
+
+
+def downloads(settings: Settings) -> bool:
+    """Whether the line begins with a stage that fetches books from GRIN."""
+    return any(row.class_.rpartition(".")[2].endswith("Downloader") for row in settings.heads())
 
 
 def check(barcodes: Iterable[tuple[str, str]]) -> None:

@@ -8,9 +8,9 @@ import signal
 import time
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from common import durable, logs, reaper, run
+from common import board, durable, logs, reaper, run
 from common.config import Settings
 from common.errors import ConfigError, StageError
 from common.health import Check, HealthServer
@@ -19,10 +19,13 @@ from services.orchestrator.census import Pace
 from services.orchestrator.collector import registry
 from services.orchestrator.intake import Intake
 from services.orchestrator.progress import Progress
-from services.orchestrator.seeding import Wish, bucket_for, seed
+from services.orchestrator.seeding import Wish, bucket_for, downloads, seed
 from services.orchestrator.standstill import Standstill
 from services.orchestrator.supervisor import Supervisor
 from services.orchestrator.view import View
+
+if TYPE_CHECKING:
+    from services.orchestrator.keeper import Keeper
 
 _TURN = 0.2
 # The board is counted this often, in seconds; one that is slow to count so seldom that counting takes no more than a
@@ -62,6 +65,16 @@ def prepare(settings: Settings) -> None:
         raise ConfigError([f"The processing bucket cannot be made: {error.filename}: {error.strerror}."]) from None
 
 
+def _keeper(settings: Settings, orders: Orders) -> Keeper | None:
+    """Who keeps up with GRIN: for a run that has no end, on a line that fetches from there."""
+    if orders.until_drained or not downloads(settings):
+        return None
+    # Imported here: httpx and google-auth take longer to load than `status` takes to run.
+    from services.orchestrator.keeper import Keeper  # noqa: PLC0415
+
+    return Keeper(settings, fills=orders.wish.endless(settings))
+
+
 class Up:
     """One run of the orchestrator. `run` returns the exit code."""
 
@@ -78,7 +91,9 @@ class Up:
         self._trouble = ""
         self._pace, self._paced = Pace(), 0.0
         self._standstill = Standstill(orders.patience)
-        self._intake = Intake(settings, orders.wish, progress.say)
+        self._keeper = _keeper(settings, orders)
+        self._known: dict[str, object] = {}
+        self._intake = self._new_intake()
         self._seeded = self._turned = time.monotonic()
         self._beaten = 0.0
         self._wake_read, self._wake_write = os.pipe()
@@ -94,9 +109,12 @@ class Up:
         self.supervisor = Supervisor(self.settings, self._secrets, self.reaper, log)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        self.log = log
         server = self._serve()
         try:
             self._intake.open()
+            if self._keeper:
+                self._keeper.start()
             code = self._loop()
         finally:
             self._end()
@@ -117,9 +135,13 @@ class Up:
     def _serve(self) -> HealthServer:
         host, _, port = self.settings.board.listen.rpartition(":")
         checks: dict[str, Check] = {"/healthz": self._alive, "/readyz": self._alive}
-        server = HealthServer(host, int(port), registry(self.view), checks)
+        server = HealthServer(host, int(port), registry(self.view, self._books), checks)
         self.heartbeat.announce(port=server.port, metrics=f"http://{host}:{server.port}/metrics")
         return server
+
+    def _books(self) -> dict[str, int]:
+        """On GRIN's lists, as the keeper has read them."""
+        return dict(self._keeper.books) if self._keeper else {}
 
     # --- the loop ---
 
@@ -165,12 +187,29 @@ class Up:
         facts = self.view.status()
         self._trouble = ""
         self._tell_pace(facts)
+        self._hear(facts)
         self.progress.show(facts)
         if self.orders.until_drained:
             return self._verdict(facts)
-        if self._intake.done and not self.orders.wish.explicit and time.monotonic() - self._seeded > _RESEED_EVERY:
+        fed = self.orders.wish.explicit or (self._keeper is not None and self._keeper.fills)
+        if self._intake.done and not fed and time.monotonic() - self._seeded > _RESEED_EVERY:
             self._reseed()
         return None
+
+    def _hear(self, facts: dict[str, Any]) -> None:
+        """What the keeper has to say, and how far the board is, which it needs to know."""
+        if self._keeper is None:
+            return
+        if self._intake.done:
+            first = bucket_for(self.settings, None).name
+            behind = [bucket for bucket in facts["buckets"] if bucket["name"] != first]
+            self._keeper.pace.note(sum(bucket[state] for bucket in behind for state in board.STATES))
+        while not self._keeper.says.empty():
+            self.log.warning(self._keeper.says.get())
+        known = self._keeper.facts()
+        if known != self._known:
+            self._known = known
+            self.heartbeat.announce(grin=known)
 
     def _tell_pace(self, facts: dict[str, Any]) -> None:
         """With very many books done nobody can tell throughput from the board alone; `status` reads it here."""
@@ -182,10 +221,14 @@ class Up:
     def _reseed(self) -> None:
         self._seeded = time.monotonic()
         try:
-            self._intake = Intake(self.settings, self.orders.wish, self.progress.say)
+            self._intake = self._new_intake()
             self._intake.open()
         except (StageError, ConfigError) as error:
             self._tell_trouble(f"Nothing can be seeded: {error}")
+
+    def _new_intake(self) -> Intake:
+        fills = self._keeper is not None and self._keeper.fills
+        return Intake(self.settings, self.orders.wish, self.progress.say, only_recover=fills)
 
     def _verdict(self, facts: dict[str, Any]) -> int | None:
         # A token on its way back to an earlier bucket can be missed by one count, never by two in a row.
@@ -217,6 +260,8 @@ class Up:
     def _end(self) -> None:
         """Stop the workers first, then return what those that had to be killed still held."""
         self.supervisor.stop()
+        if self._keeper:
+            self._keeper.stop()
         asked, deadline = self._signals, time.monotonic() + self.settings.global_.grace + _PATIENCE_AT_END
         while self.supervisor.running() and time.monotonic() < deadline:
             if self._signals > asked:

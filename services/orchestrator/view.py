@@ -75,6 +75,7 @@ class View:
             "board": str(self.root),
             "buckets": buckets,
             "stages": [self._stage(row.name) for row in self.settings.filters],
+            "grin": self._grin(),
             "orchestrators": [_worker(w) for w in self.workers() if w.facts.get("stage") == "orchestrator"],
             "done": done,
             "left": left,
@@ -123,6 +124,11 @@ class View:
     def _counted_per_hour(self) -> float | None:
         rates = (worker.facts.get("books_per_hour") for worker in self.live("orchestrator"))
         return next((float(rate) for rate in rates if isinstance(rate, int | float)), None)
+
+    def _grin(self) -> Any:
+        """What a running orchestrator knows of GRIN; None when none looks."""
+        facts = (worker.facts.get("grin") for worker in self.live("orchestrator"))
+        return next((known for known in facts if isinstance(known, dict)), None)
 
     def workers(self) -> list[Seen]:
         """All workers that have a heartbeat file."""
