@@ -86,19 +86,17 @@ class Partial:
             shutil.rmtree(old, ignore_errors=True)
         if found and self.build is None:
             self._forsake()
+        # While the old one lay there too, there may have been no room for all of it.
+        self._reserve()
 
     def start(self, build: Build) -> None:
         """Begin anew, with nothing; room is taken for all of it."""
         self.discard()
-        self._own()
-        self._folder.mkdir(exist_ok=True)
-        self._home = self._folder / secrets.token_hex(8)
-        self._home.mkdir()
+        self._home = self._make_home()
         (self._home / _BUILD).write_text(json.dumps(asdict(build)))
         self._fd = os.open(self._home / _DATA, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         self.build = build
-        if build.total and room.reserve(self._fd, build.total):
-            self.held = build.total
+        self._reserve()
 
     def append(self, data: bytes) -> None:
         """Add the next bytes."""
@@ -143,6 +141,21 @@ class Partial:
         self._close()
         self._forsake()
         self._clear()
+
+    def _make_home(self) -> Path:
+        home = self._folder / secrets.token_hex(8)
+        while not home.is_dir():
+            self._own()
+            # A worker that has lost this book may take the folder away while it is empty.
+            with suppress(FileNotFoundError):
+                durable.make_dir(self._folder)
+                durable.make_dir(home)
+        return home
+
+    def _reserve(self) -> None:
+        total = self.build.total if self.build else None
+        if total and self.held < total and room.reserve(self._fd, total):
+            self.held = total
 
     def _take(self, old: Path, build: Build) -> None:
         """The name first: of several workers one gets it. Then the bytes, as far as they are there now."""
