@@ -15,6 +15,7 @@ from pathlib import Path
 from common import board
 from common.config import SEED_LISTS, Settings
 from common.errors import ConfigError
+from common.grin.entries import read_file
 from common.heartbeat import worker_name
 from common.ledger import Ledger
 from common.token import is_barcode
@@ -113,6 +114,9 @@ class Source:
         self._stack.close()
 
     def _from_grin(self, name: str) -> Iterator[str]:
+        kept = kept_list(self.settings, name)
+        if kept is not None:
+            return (book.barcode for book in read_file(kept, self.settings.global_.library))
         # Imported here: httpx and google-auth take longer to load than `status` takes to run.
         from common.grin.client import GrinClient  # noqa: PLC0415
 
@@ -136,6 +140,12 @@ class Source:
             shutil.copyfileobj(pipe, spool)
         spool.flush()
         return Path(spool.name)
+
+
+def kept_list(settings: Settings, source: str | None) -> Path | None:
+    """The kept list of all books, when that is the source and it is there: GRIN need not be asked for it again."""
+    kept = settings.global_.all_books
+    return kept if source == "all_books" and kept is not None and kept.is_file() else None
 
 
 def sampled(barcodes: Iterable[str], size: int) -> Iterator[str]:
