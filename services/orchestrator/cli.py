@@ -22,7 +22,18 @@ from common.config import Settings
 from common.errors import ConfigError, StageError
 from common.shedding import shed
 from common.token import TokenError, check_barcode
-from services.orchestrator import cli_audit, cli_operate, demo, doctor, render, seeding, up
+from services.orchestrator import (
+    cli_audit,
+    cli_auth,
+    cli_convert,
+    cli_inventory,
+    cli_operate,
+    demo,
+    doctor,
+    render,
+    seeding,
+    up,
+)
 from services.orchestrator.progress import Progress
 from services.orchestrator.seeding import Tally, Wish
 from services.orchestrator.view import View
@@ -84,6 +95,8 @@ def _seed(arguments: argparse.Namespace) -> int:
     if wish.source_of(settings) is None and not wish.barcodes:
         raise ConfigError(["Which books? Give --barcode, --from, or `seed: {from: …}` in the configuration."])
     bucket = seeding.bucket_for(settings, arguments.at)
+    if kept := seeding.kept_list(settings, wish.source_of(settings)):
+        _complain(f"The books come from the kept list {kept}; `grin-pipeline inventory refresh` brings a new one.")
     tally, told, began = Tally(), 0, time.monotonic()
     with seeding.Source(settings, wish) as barcodes:
         # Nothing is made before the source has answered.
@@ -199,7 +212,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_wish(seed)
     seed.add_argument("--dry-run", action="store_true", help="only say what would be seeded")
     cli_operate.add_commands(partial(_command, commands))
+    cli_auth.add_commands(partial(_command, commands))
     cli_audit.add_commands(partial(_command, commands))
+    cli_convert.add_commands(partial(_command, commands))
+    cli_inventory.add_commands(partial(_command, commands))
     trial = commands.add_parser("demo", help="simulator, books and a whole run, in one command")
     trial.add_argument("--folder", type=Path, default=Path("demo"), help="everything happens in here (default: demo)")
     trial.add_argument("--books", type=_count, default=20, help="how many (default: 20)")
