@@ -20,12 +20,15 @@ from simulator.grin.clock import Clock
 from simulator.grin.control import Control
 from simulator.grin.entry import State, read_facts
 from simulator.grin.faults import Fault, Faults, Kind
+from simulator.grin.gate import Gate
 from simulator.grin.holdings import Holdings, Limits
 from simulator.grin.messages import Hangup, Reply, Request, page
 from simulator.grin.mix import drawn
 from simulator.grin.numbers import Numbers
+from simulator.grin.resources import Resources
 from simulator.grin.routes import Site
 from simulator.grin.tokens import TokenOffice
+from simulator.grin.variants import Variants
 
 _MAX_BODY = 16 * 1024 * 1024
 
@@ -48,6 +51,7 @@ class Options:
     seed: int = 1
     archive: Path | None = None
     """What each made-up book in the pool has as its archive; None: 404."""
+    variants: Variants = field(default_factory=Variants)
     speed: float = 1
     """How many seconds go by at GRIN in one of ours: conversions and dates, not tokens."""
 
@@ -64,7 +68,9 @@ class GrinServer:
         self.holdings = Holdings(books, options.states, options.limits, self._fails, Clock(options.speed))
         self.control = Control(self.faults, self.holdings)
         self._closing = threading.Event()
-        site = Site(library, self.holdings, self.tokens, self.faults, self.control, self._closing.wait)
+        resources = Resources(library, self.holdings, self.faults, options.variants)
+        gate = Gate(options.variants)
+        site = Site(resources, gate, self.tokens, self.faults, self.control, self._closing.wait)
         self._listener = _Listener(port, site)
         self.tokens.token_uri, self.tokens.auth_uri = self.token_uri, self.auth_uri
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), name="grin", daemon=True)
@@ -185,6 +191,9 @@ class _Handler(BaseHTTPRequestHandler):
         return Request(self.command, self.path, headers, self.rfile.read(length))
 
     def _send(self, reply: Reply) -> None:
+        if not reply.status:
+            self._hang_up(reset=True)
+            return
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)

@@ -29,12 +29,17 @@ def archive(request: Request, path: Path, etag: str, sent: Callable[[], None], *
 def _wanted(request: Request, size: int, etag: str) -> range | None:
     """The bytes that the Range header asks for, none of them if there are no such; None means all."""
     asked = _RANGE.fullmatch(request.headers.get("range", ""))
-    if asked is None or asked[0] == "bytes=-" or request.headers.get("if-range", etag) != etag:
+    if asked is None or asked[0] == "bytes=-" or not _unchanged(request, etag):
         return None
     first, last = asked.groups()
     if not first:
         return range(max(0, size - int(last)), size)
     return range(int(first), min(size, int(last) + 1) if last else size)
+
+
+def _unchanged(request: Request, etag: str) -> bool:
+    told = request.headers.get("if-range")
+    return told is None or (told == etag and not etag.startswith("W/"))
 
 
 def _pieces(path: Path, wanted: range, done: Callable[[], None]) -> Iterator[bytes]:

@@ -100,6 +100,10 @@ class Holdings:
         found = (self._books.number(barcode) for barcode in barcodes)
         return (self._books.entry(number) for number in found if number is not None)
 
+    def knows(self, barcode: str) -> bool:
+        """Whether there is such a book."""
+        return self._books.number(barcode) is not None
+
     def offered(self, barcode: str) -> Entry | None:
         """The book, if its archive is in the pool now."""
         with self._lock:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 
 from simulator.grin.entry import Entry, State
 from simulator.grin.stamps import stamp
+from simulator.grin.variants import Variants
 
 _FAILURE = "page order could not be established"
 _FAILURE_IN_FULL = "conversion stopped: page order could not be established, see the analysis"
@@ -27,8 +30,8 @@ CELLS: dict[str, Callable[[Entry], str]] = {
     "OCR'd Date": lambda entry: stamp(entry.date("recognised")),
     "Google Books": lambda entry: entry.link,
     "Convert Failed Date": lambda entry: stamp(entry.failed),
-    "Convert Failed Info": lambda _: _FAILURE,
-    "Detailed Convert Failed Info": lambda _: _FAILURE_IN_FULL,
+    "Convert Failed Info": lambda entry: _FAILURE if entry.number % 4 else "",
+    "Detailed Convert Failed Info": lambda entry: _FAILURE_IN_FULL if entry.number % 4 else "",
     "Viewability": lambda entry: _VIEWS.get(entry.state, "VIEW_FULL"),
     "Conditions": lambda _: "12,31",
     "Scannable": lambda _: "true",
@@ -55,6 +58,19 @@ ALL_COLUMNS = {
         "OCR'd Date",
         "Detailed Convert Failed Info",
         "Google Books",
+    ),
+}
+_ALL_BOOKS = {
+    6: (*_WAITING[:4], "Converted Date", "Downloaded Date"),
+    7: ALL_COLUMNS["_all_books"],
+    9: (
+        *_WAITING[:2],
+        "Converted Date",
+        "Downloaded Date",
+        "Processed Date",
+        "Analyzed Date",
+        "",
+        *_WAITING[4:],
     ),
 }
 SEARCH_COLUMNS = (
@@ -86,15 +102,42 @@ SEARCH_COLUMNS = (
 )
 
 
-def plain(name: str, entries: Iterable[Entry]) -> Iterator[str]:
-    """One name a line: the barcode, or the file's name in `_converted`."""
-    return map(CELLS[ALL_COLUMNS[name][0]], entries)
+@dataclass(frozen=True)
+class Form:
+    """How text lists look; `prefix` is what stands before the names of archives."""
+
+    variants: Variants
+    prefix: str = ""
+
+    def rows(self, name: str, entries: Iterable[Entry], *, every: bool) -> Iterator[str]:
+        """The lines of a list: all columns parted by tabs, or the first one only; mostly without a header."""
+        columns = self._columns(name) if every else self._columns(name)[:1]
+        head = ["\t".join(columns)] if self.variants.header else []
+        cells = [self._getter(name, column) for column in columns]
+        if len(cells) == 1:
+            return chain(head, map(cells[0], entries))
+        rows = ("\t".join([cell(entry) for cell in cells]) for entry in entries)
+        return chain(head, (row.rstrip("\t") for row in rows) if self.variants.short_rows else rows)
+
+    def _columns(self, name: str) -> tuple[str, ...]:
+        return _ALL_BOOKS[self.variants.columns] if name == "_all_books" else ALL_COLUMNS[name]
+
+    def _getter(self, name: str, column: str) -> Callable[[Entry], str]:
+        cell = CELLS.get(column, _nothing)
+        if column == "Filename" or (column == "Barcode" and name == "_in_process" and self.variants.suffixed):
+            return lambda entry: file_name(entry, self.prefix)
+        if column.endswith(" Date") and name == "_all_books" and self.variants.columns == 6:
+            return lambda entry: cell(entry).replace("/", "-")
+        if column.endswith("Failed Info") and self.variants.blank_reasons:
+            return _nothing
+        if column == "Google Books" and self.variants.short_rows:
+            return lambda entry: cell(entry) if entry.number % 3 else ""
+        return cell
 
 
-def all_columns(name: str, entries: Iterable[Entry]) -> Iterator[str]:
-    """The list's columns, parted by tabs, with no header."""
-    cells = getters(ALL_COLUMNS[name])
-    return ("\t".join([cell(entry) for cell in cells]) for entry in entries)
+def file_name(entry: Entry, prefix: str) -> str:
+    """An archive's name with the library's prefix, if archives have one here."""
+    return prefix + entry.file_name
 
 
 def search(entries: Iterable[Entry]) -> Iterator[str]:

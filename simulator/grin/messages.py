@@ -6,6 +6,7 @@ import html
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -47,6 +48,10 @@ class Reply:
     framed: bool = True
 
 
+NO_WORD = Reply(0)
+"""The connection is reset instead of a reply."""
+
+
 class Hangup(Exception):  # noqa: N818 - an order to the sender, raised by a body
     """End the connection here, with a reset or in good order."""
 
@@ -55,9 +60,9 @@ class Hangup(Exception):  # noqa: N818 - an order to the sender, raised by a bod
         super().__init__()
 
 
-def lines(rows: Iterable[str]) -> Reply:
+def lines(rows: Iterable[str], end: str = "\n") -> Reply:
     """Plain text, sent in chunks while it is made."""
-    return Reply(200, {"Content-Type": "text/plain; charset=utf-8"}, _batches(rows), None)
+    return Reply(200, {"Content-Type": "text/plain; charset=utf-8"}, _batches(rows, end), None)
 
 
 def page(title: str, body: str, status: int = 200) -> Reply:
@@ -71,6 +76,11 @@ def answer_json(value: Any, status: int = 200) -> Reply:
     return _whole(status, "application/json", json.dumps(value).encode() + b"\n")
 
 
+def not_found() -> Reply:
+    """A 404."""
+    return page("Error 404", "<h1>404. That's an error.</h1>", 404)
+
+
 def redirect(location: str) -> Reply:
     """A 302."""
     return Reply(302, {"Location": location})
@@ -80,12 +90,7 @@ def _whole(status: int, kind: str, data: bytes) -> Reply:
     return Reply(status, {"Content-Type": kind}, (data,), len(data))
 
 
-def _batches(rows: Iterable[str]) -> Iterator[bytes]:
-    batch: list[str] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            yield ("\n".join(batch) + "\n").encode()
-            batch.clear()
-    if batch:
-        yield ("\n".join(batch) + "\n").encode()
+def _batches(rows: Iterable[str], end: str) -> Iterator[bytes]:
+    left = iter(rows)
+    while batch := list(islice(left, _BATCH)):
+        yield (end.join(batch) + end).encode()

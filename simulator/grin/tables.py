@@ -8,7 +8,7 @@ from html import escape
 from urllib.parse import urlencode
 
 from simulator.grin.entry import Entry, State
-from simulator.grin.lists import CELLS
+from simulator.grin.lists import CELLS, file_name
 from simulator.grin.messages import Reply, Request, page
 
 _DEFAULT_ROWS = 50
@@ -26,12 +26,14 @@ _WITH_CHECKBOXES = frozenset({"_all_books", "_available"})
 _REQUESTABLE = frozenset({State.NEW, State.PREVIOUSLY_DOWNLOADED})
 
 
-def table(name: str, numbers: Sequence[int], entry: Callable[[int], Entry], request: Request) -> Reply:
+def table(
+    name: str, numbers: Sequence[int], entry: Callable[[int], Entry], request: Request, prefix: str = ""
+) -> Reply:
     """One page of a list: `result_count` rows (-1: all) from where `first` or `ctoken` says."""
     start = _start(request)
     count = int(request.value("result_count", str(_DEFAULT_ROWS)))
     stop = len(numbers) if count < 0 else start + count
-    rows = "\n".join(_row(name, entry(number)) for number in numbers[start:stop])
+    rows = "\n".join(_row(name, entry(number), prefix) for number in numbers[start:stop])
     more = _next_link(name, request, stop) if stop < len(numbers) else ""
     return page(name, f"<table>\n{_heading(name)}\n<tbody>\n{rows}\n</tbody></table>\n{more}")
 
@@ -51,8 +53,8 @@ def _heading(name: str) -> str:
     return f'<tr class="heading">{blank}{names}</tr>'
 
 
-def _row(name: str, entry: Entry) -> str:
-    values = "".join(f"<td>{_value(column, entry)}</td>" for column in _COLUMNS[name])
+def _row(name: str, entry: Entry, prefix: str) -> str:
+    values = "".join(f"<td>{_value(column, entry, prefix)}</td>" for column in _COLUMNS[name])
     return f"<tr>{_checkbox(entry) if name in _WITH_CHECKBOXES else ''}{values}</tr>"
 
 
@@ -63,8 +65,8 @@ def _checkbox(entry: Entry) -> str:
     return "" if entry.state is State.NOT_AVAILABLE_FOR_DOWNLOAD else "<td></td>"
 
 
-def _value(column: str, entry: Entry) -> str:
-    text = escape(CELLS[column](entry))
+def _value(column: str, entry: Entry, prefix: str) -> str:
+    text = escape(file_name(entry, prefix) if column == "Filename" else CELLS[column](entry))
     return f'<a href="{text}">{text}</a>' if column == "Google Books" else text
 
 
