@@ -26,6 +26,8 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     promised: int | None = None
+    framed: bool = True
+    """False: nothing but the connection's end tells where the body ends."""
     then_wait: threading.Event | None = None
     drops: Sequence[bytes] = ()
     """More of the body, which comes piece by piece, one `every` so many seconds."""
@@ -37,9 +39,9 @@ def page(status: int = 200) -> Reply:
     return Reply(LOGIN_PAGE, status, {"Content-Type": "text/html; charset=utf-8"})
 
 
-def redirect(location: str) -> Reply:
-    """A 302 to that address."""
-    return Reply(status=302, headers={"Location": location})
+def redirect(location: str, status: int = 302) -> Reply:
+    """A redirect to that address."""
+    return Reply(status=status, headers={"Location": location})
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Seen:
     query: dict[str, list[str]]
     headers: Mapping[str, str]
     form: dict[str, list[str]]
+    method: str = "GET"
+    body: bytes = b""
 
 
 class ScriptedGrin:
@@ -130,19 +134,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer by the script."""
-        self._answer({})
+        self._answer(b"")
+
+    def do_HEAD(self) -> None:
+        """Answer by the script, without the body."""
+        self._answer(b"")
 
     def do_POST(self) -> None:
-        """Answer a token request."""
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self._answer(parse_qs(body.decode()))
+        """Answer a token request, or by the script."""
+        self._answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
-    def _answer(self, form: dict[str, list[str]]) -> None:
-        parts = urlsplit(self.path)
-        reply = self.grin.answer(Seen(parts.path, parse_qs(parts.query), dict(self.headers), form))
+    def _answer(self, body: bytes) -> None:
+        parts, form = urlsplit(self.path), parse_qs(body.decode())
+        seen = Seen(parts.path, parse_qs(parts.query), dict(self.headers), form, self.command, body)
+        reply = self.grin.answer(seen)
         try:
             self._send(reply)
         except ConnectionError:
@@ -152,10 +160,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply) -> None:
         length = len(reply.body) if reply.promised is None else reply.promised
         announced = {} if "Transfer-Encoding" in reply.headers else {"Content-Length": str(length)}
-        self.send_response(reply.status)
+        announced = announced if reply.framed else {"Connection": "close"}
+        # A script may have a clock of its own.
+        (self.send_response_only if "Date" in reply.headers else self.send_response)(reply.status)
         for name, value in {**announced, **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
+        if self.command == "HEAD":
+            return
         self.wfile.write(reply.body)
         self.wfile.flush()
         for drop in reply.drops:

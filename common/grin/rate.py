@@ -28,7 +28,7 @@ _MARGIN = 1.1
 # Seconds by which a slot may have begun when it is reserved, and when its request is sent.
 _EARLY, _LATE = 0.02, 0.05
 # What the turn needs is fetched so many seconds before it comes.
-_AHEAD = 1.0
+_AHEAD = 0.5
 # The server's clock is asked again after so many seconds; of the answers so many count.
 _ASK_EVERY, _ANSWERS = 5.0, 8
 # Server times may be whole seconds; a clock that is off by more has been set.
