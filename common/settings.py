@@ -143,7 +143,7 @@ class GrinSettings(Section):
     idle_timeout: Seconds = 60
     """Seconds without a byte, however long the whole download takes."""
     tries: Count = 4
-    """Requests inside one attempt; the board counts the attempts."""
+    """Faults in a row, without progress between, inside one attempt; the board counts the attempts."""
     allowed_hosts: list[str] = []
     """Hosts besides base_url's that a redirect may lead to."""
 

@@ -45,8 +45,8 @@ class Downloader(Stage):
             target = work / f"{book.barcode}{ARCHIVE_SUFFIX}"
             done = self._connected().download(book.barcode, target, room.look, keep=keep)
         except Retry:
-            if book.attempt >= self.row.attempts:
-                # It fails for good, and failed books must not fill the disk.
+            if book.attempt >= self.row.attempts and work.is_dir():
+                # It fails for good, and must not fill the disk. Without this folder it would not be ours any more.
                 shutil.rmtree(keep, ignore_errors=True)
             raise
         origin = {"url": done.url, "etag": done.etag, "sha256": done.sha256, "size": done.size}

@@ -161,6 +161,18 @@ def test_what_is_kept_of_a_broken_download(grin: ScriptedGrin, tmp_path: Path, a
     assert workfiles.published(one.folder) == {}
 
 
+def test_a_late_last_attempt_takes_nothing_away(grin: ScriptedGrin, tmp_path: Path) -> None:
+    """What lies there belongs to whoever has the book now."""
+    downloader = stage(grin, tmp_path)
+    one, work = book(tmp_path, attempt=100)
+    work.rmdir()
+    (one.folder / ".partial" / "theirs").mkdir(parents=True)
+    with pytest.raises(Retry, match="taken over"):
+        downloader.process(one, work)
+    downloader.close()
+    assert (one.folder / ".partial" / "theirs").is_dir()
+
+
 def test_the_part_stays_and_goes_with_the_book(grin: ScriptedGrin, tmp_path: Path) -> None:
     """The end of an attempt and the beginning of the next leave it; removing the book does not."""
     downloader = stage(grin, tmp_path)

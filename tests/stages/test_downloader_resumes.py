@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 import yaml
 
+from common import board
+from common.ledger import Ledger
 from simulator.grin.faults import Fault, Kind
 from simulator.server import GrinServer
 from tests.helpers import Line, stop, until
 
-SIZE = int(os.environ.get("GRIN_BIG", "8000000"))
+SIZE = int(os.environ.get("GRIN_BIG", "6000000"))
 BARCODE = "39000000000018"
 # Waits between tries are the client's own affair, and tested there.
 QUICK = """
@@ -83,7 +85,10 @@ class Scene:
             until(lambda: self.line.places(BARCODE) == ["01_b"], 30 + SIZE / 1_000_000)
         finally:
             stop(process)
-        return self.assert_whole()
+        facts = self.assert_whole()
+        requests = f"{self.sent():,} sent in {len(self.requests())} requests, {facts['attempt']} attempts"
+        self.figure(f"a book of {SIZE:,} bytes: {requests}")
+        return facts
 
     def assert_whole(self) -> dict[str, Any]:
         """The archive is GRIN's, byte for byte, the ledger tells the truth, and nothing else is left."""
@@ -93,8 +98,6 @@ class Scene:
         done = next(event for event in self.line.events(BARCODE) if event["event"] == "done")
         facts = dict(done["facts"])
         assert (facts["sha256"], facts["size"]) == (self.sha256, SIZE)
-        requests = f"{self.sent():,} sent in {len(self.requests())} requests, {done['attempt']} attempts"
-        self.figure(f"a book of {SIZE:,} bytes: {requests}")
         return {**facts, "attempt": done["attempt"]}
 
 
@@ -110,7 +113,8 @@ def scene(tmp_path: Path, library: Path, figure: Callable[[str], None]) -> Itera
         addresses = {"base_url": grin.url, "token_uri": grin.token_uri, "requests_per_second": 1000}
         settings["grin"] = {**addresses, "credentials_file": str(grin.credentials_file(tmp_path / "credentials.json"))}
         line.config.write_text(yaml.safe_dump(settings))
-        line.seed([BARCODE])
+        board.prepare(line.root, [line.bucket(0), line.bucket(1)])
+        board.Seeder(line.root, Ledger(line.root / "ledger"), "seeder").seed(BARCODE, line.bucket(0), "", "")
         yield Scene(grin, line, sha256, figure)
 
 
