@@ -81,6 +81,11 @@ class Checks:
         ]
 
     def _nowhere(self, barcode: str) -> list[Discrepancy]:
+        if self.sightings.stamp(barcode) is None:
+            # Somebody asked for it by name; what the store has of it is told of elsewhere.
+            known = self.store is not None and any(self.store.books((barcode,)))
+            detail, cure = "nothing is known of it: it was never seeded on this board", "`grin-pipeline seed` adds it."
+            return [] if known else [Discrepancy(barcode, MISSING, detail, cure)]
         if self.sightings.unplaced(barcode) is not None:
             detail = "it was registered, and whoever wrote its token did not live to place it"
             return [

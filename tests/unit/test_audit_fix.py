@@ -134,7 +134,7 @@ def test_killed_at_each_step(shelf: Shelf, what: str) -> None:
         assert len(shelf.line.places("A1")) == 1
         put_back()
         step += 1
-    assert step > 8
+    assert step >= 6
 
 
 def test_two_who_reseed_at_once_make_one_token(shelf: Shelf) -> None:

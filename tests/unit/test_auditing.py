@@ -194,6 +194,8 @@ def test_only_the_named_books(shelf: Shelf, capsys: pytest.CaptureFixture[str]) 
     for barcode in ("A1", "A2"):
         (shelf.done / barcode / f"{barcode}.txt").unlink()
     assert asked(shelf, capsys, "A2", "A3") == [("A2", "missing", "")]
+    assert asked(shelf, capsys, "NOBODY", "--fix") == [("NOBODY", "missing", "")]
+    assert not shelf.ledger.path("NOBODY").exists()
     assert shelf.audit("../A1") == 2
     assert "is no barcode" in capsys.readouterr().err
 

@@ -118,7 +118,7 @@ def test_killed_at_each_step(shelf: Shelf) -> None:
         assert [path.name for path in (shelf.done / "A1").glob("v*")] == ["v2"], step
         put_back()
         step += 1
-    assert step > 4
+    assert step >= 4
 
 
 def test_many_at_once(shelf: Shelf) -> None:
