@@ -79,7 +79,7 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
     add("--daily-quota", type=int, default=0, help="how many conversions end in a day at most; 0: no limit")
     add("--speed", type=float, default=1, help="how many seconds of GRIN's clock go by in one second")
     add("--inventory", type=int, default=0, metavar="N", help="so many made-up books more, which are only in the lists")
-    add("--mix", type=parse_mix, default={}, metavar="STATE=SHARE,...", help="the shares of some states among those")
+    add("--mix", type=_mix, default={}, metavar="STATE=SHARE,...", help="the shares of some states among those")
     add("--inventory-archive", type=Path, metavar="FILE", help="what all of those have as archive; else 404")
     add("--token-lifetime", type=float, default=3600, help="seconds that an access token holds")
     add("--until-stdin-closes", action="store_true", help="end with the process that holds the other end")
@@ -112,6 +112,13 @@ def _addition(text: str) -> tuple[Path, str]:
 def _state(text: str) -> tuple[str, State]:
     barcode, _, state = text.partition("=")
     return barcode, State(state)
+
+
+def _mix(text: str) -> dict[State, float]:
+    try:
+        return parse_mix(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; give STATE=SHARE,..., such as NEW=0.7") from None
 
 
 def _fault(text: str) -> Fault:

@@ -12,6 +12,8 @@ class Clock:
     """`speed` seconds go by at GRIN in one of ours."""
 
     def __init__(self, speed: float = 1) -> None:
+        if speed < 0:
+            raise ValueError("GRIN's clock cannot go backwards; give a speed of 0 or more.")
         self._speed = speed
         self._began = time.time()
         self._origin = time.monotonic()

@@ -60,6 +60,32 @@ def test_serve(tmp_path: Path) -> None:
         assert time.monotonic() - began < 3
 
 
+def test_serve_with_everything(tmp_path: Path) -> None:
+    """The switches of the inventory, of the doubtful points, of the weather and of consent reach the server."""
+    orders = ["--inventory", "300", "--mix", "NEW=1", "--seed", "4", "--columns", "9", "--crlf", "--lists", "text"]
+    orders += ["--conversions-per-day", "0.001", "--speed", "2", "--every-fault", "0.5", "--fault-seed", "3"]
+    orders += ["--prefixed", "lists", "--retry-after", "9", "--queue-limit", "0", "--client-secret-out"]
+    with serving(tmp_path, "--books", "0", *orders, str(tmp_path / "client.json")) as (_, told):
+        secret = json.loads((tmp_path / "client.json").read_text())["installed"]
+        assert (secret["auth_uri"], secret["token_uri"]) == (told["auth_uri"], told["token_uri"])
+        own = told["base_url"].replace("/libraries", "/_simulator")
+        assert {fault["chance"] for fault in httpx.get(f"{own}/faults").json()} >= {0.5}
+        httpx.post(f"{own}/faults", json=[])
+        consent = {"client_id": secret["client_id"], "response_type": "code", "scope": "openid"}
+        back = httpx.get(told["auth_uri"], params={**consent, "redirect_uri": "http://localhost:1/"})
+        form = {"grant_type": "authorization_code", "code": httpx.URL(back.headers["Location"]).params["code"]}
+        form |= {
+            "redirect_uri": "http://localhost:1/",
+            **{name: secret[name] for name in ("client_id", "client_secret")},
+        }
+        token = httpx.post(told["token_uri"], data=form).json()["access_token"]
+        with httpx.Client(base_url=told["base_url"], headers={"Authorization": f"Bearer {token}"}) as http:
+            lines = http.get("/TESTLIB/_all_books?mode=all").content.split(b"\r\n")
+            assert [line.count(b"\t") for line in lines] == [8] * 300 + [0]
+            full = http.get("/TESTLIB/_process?barcodes=" + lines[0].split(b"\t")[0].decode())
+            assert (full.status_code, full.headers["Retry-After"]) == (429, "9")
+
+
 def test_the_end_of_stdin_ends_it(tmp_path: Path) -> None:
     """With --until-stdin-closes the server goes when the process that started it goes."""
     with serving(make_books(tmp_path / "library"), "--books", "0", "--until-stdin-closes") as (process, _):
@@ -94,6 +120,11 @@ def test_an_added_archive_is_offered_alone(tmp_path: Path) -> None:
         (["--books", "0", "--state", "NOBODY=NEW"], "no book NOBODY"),
         (["--books", "0", "--state", "HV1ABC=LOST"], "--state"),
         (["--books", "0", "--fault", '{"kind": "earthquake"}'], "--fault"),
+        (["--books", "0", "--mix", "LOST=1"], "such as NEW=0.7"),
+        (["--books", "0", "--inventory", "-1"], "ask for 0 to 10000000"),
+        (["--books", "0", "--speed", "-1"], "cannot go backwards"),
+        (["--books", "0", "--every-fault", "5"], "give 0 to 1"),
+        (["--books", "0", "--columns", "8"], "--columns"),
     ],
 )
 def test_wrong_arguments(tmp_path: Path, arguments: list[str], words: str) -> None:

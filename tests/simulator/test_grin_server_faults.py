@@ -13,7 +13,7 @@ import pytest
 import tenacity
 
 from common.errors import Halt, Retry
-from common.grin import session
+from common.grin import download, session
 from common.grin.client import GrinClient
 from simulator.grin.faults import Fault, Kind
 from tests.simulator.grin_server import BARCODES, LIBRARY, SIZE, Served
@@ -26,6 +26,7 @@ ARCHIVE = f"{BOOK}.tar.gz.gpg"
 def client(grin: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GrinClient]:
     """The pipeline's client, with its waits shortened."""
     monkeypatch.setattr(session, "_jittered", tenacity.wait_random(0, 0.01))
+    monkeypatch.setattr(download, "MISSING_WAITS", (0.01, 0.01))
     with GrinClient(grin.settings(grin.server.credentials_file(tmp_path / "credentials.json"))) as made:
         yield made
 
