@@ -76,8 +76,9 @@ def check_target(file: Path | None, secret: Path) -> Path:
         raise ConfigError(["Set grin.credentials_file: the file that the credentials are to be written to."])
     if file.exists() and secret.exists() and file.samefile(secret):
         raise ConfigError([f"grin.credentials_file is the client's secret {secret} itself; name another file there."])
-    if not os.access(file.parent, os.W_OK | os.X_OK):
-        raise ConfigError([f"The folder {file.parent} is not there or may not be written to."])
+    above = durable.existing_ancestor(file.parent)
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError([f"{file} cannot be made: {above} is no folder that may be written to."])
     with suppress(OSError, ValueError, AttributeError):
         if json.loads(file.read_text(encoding="utf-8")).get("type") == SERVICE:
             raise ConfigError([f"{file} is a service account's key and would be lost. Name another file, or move it."])
@@ -175,6 +176,7 @@ def _email(token: object) -> str:
 
 def write(file: Path, credentials: dict[str, Any]) -> None:
     """Put the file in place at once, durably, for its owner alone from its first byte on."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     durable.write_file(file, json.dumps(credentials, indent=1).encode() + b"\n", mode=0o600)
 
 

@@ -181,6 +181,13 @@ def test_the_file_that_is_written(settings: GrinSettings, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+def test_a_folder_for_the_file(tmp_path: Path) -> None:
+    """A folder that is not there yet is made for the owner alone."""
+    file = check_target(tmp_path / "secrets" / "credentials.json", tmp_path / "client.json")
+    login.write(file, {})
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize("kind", ["installed", "web"])
 def test_a_clients_secret(tmp_path: Path, kind: str) -> None:
     """Both kinds of Google's file are read; the secret is in no repr."""
@@ -209,7 +216,7 @@ def test_what_must_not_be_written_over(tmp_path: Path) -> None:
         (None, "Set grin.credentials_file"),
         (secret, "name another file"),
         (key, "service account's key"),
-        (tmp_path / "none" / "x", "is not there"),
+        (secret / "x", "no folder that may be written to"),
     ):
         with pytest.raises(ConfigError, match=problem):
             check_target(target, secret)
