@@ -74,21 +74,22 @@ class Store:
         return self.keys.of(known.barcode, PROVENANCE, known.version) if known else ""
 
     def walk(self) -> Iterator[tuple[Key, Path]]:
-        """Every object whose key is one of the template's, streamed, a folder's own before those in its folders."""
-        folders = [self.root]
-        while folders:
-            here = folders.pop()
-            try:
-                with os.scandir(here) as entries:
-                    for entry in entries:
-                        if entry.is_dir(follow_symlinks=False):
-                            folders.append(Path(entry.path))
-                        elif not entry.name.startswith("."):
-                            yield from self._known(Path(entry.path))
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise Halt(f"The done bucket cannot be read: {here}: {error.strerror}.", _MOUNTED) from None
+        """Every object whose key is one of the template's, streamed, in no order but folder by folder."""
+        yield from self._walk(str(self.root))
+
+    def _walk(self, here: str) -> Iterator[tuple[Key, Path]]:
+        try:
+            # Open while its folders are gone through: a list of them could be a million long.
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        yield from self._walk(entry.path)
+                    elif not entry.name.startswith("."):
+                        yield from self._known(entry.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Halt(f"The done bucket cannot be read: {here}: {error.strerror}.", _MOUNTED) from None
 
     def books(self, barcodes: tuple[str, ...]) -> Iterator[tuple[Key, Path]]:
         """The same for named books, without a walk: their provenances."""
@@ -97,10 +98,10 @@ class Store:
             if (self.root / key).is_file():
                 yield Key(barcode, PROVENANCE, 1), self.root / key
 
-    def _known(self, path: Path) -> Iterator[tuple[Key, Path]]:
-        known = self.keys.parse(str(path)[len(str(self.root)) + 1 :])
+    def _known(self, path: str) -> Iterator[tuple[Key, Path]]:
+        known = self.keys.parse(path[len(str(self.root)) + 1 :])
         if known is not None:
-            yield known, path
+            yield known, Path(path)
 
 
 def uploaders(settings: Settings) -> list[FilterRow]:
