@@ -104,7 +104,8 @@ def _sentences(facts: dict[str, Any]) -> Iterator[str]:
     if wanted is None:
         yield "What is available is not known offline: the kept list tells no states."
         return
-    yield f"{wanted:,} are available and not converted, and neither known here, refused, nor tried of late."
+    books = "1 book is" if wanted == 1 else f"{wanted:,} books are"
+    yield f"{books} available and not converted, and neither known here, refused, nor tried of late."
     if wanted:
         yield "`grin-pipeline inventory show --list available-not-converted` names them."
 

@@ -62,7 +62,7 @@ class Stock:
             return iter(sorted(self._asked.refused()))
         if self.client is None:
             raise ConfigError([f"--list {which} asks GRIN, which --offline forbids."])
-        return iter(self._at_grin(which))
+        return self.client.barcodes(which)
 
     def not_converted(self) -> Iterator[str]:
         """What GRIN may be asked for: available, not in process, not converted, not known to this board, and not
