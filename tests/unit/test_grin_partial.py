@@ -274,3 +274,14 @@ def test_a_file_system_that_keeps_no_room() -> None:
     assert not room.reserve(writing, 0)
     os.close(reading)
     os.close(writing)
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"e1"', "bare"])
+def test_what_a_killed_worker_leaves_without_a_strong_etag(tmp_path: Path, etag: str) -> None:
+    """Nobody goes on with it, and it does not stay."""
+    dead, after = attempt(tmp_path, "dead"), attempt(tmp_path, "after")
+    dead.start(Build(BUILD.url, "TESTLIB", etag, len(DATA)))
+    dead.append(DATA[:1000])
+    adopt(after)
+    assert (after.size, after.build) == (0, None)
+    assert not (tmp_path / ".partial").exists()
