@@ -17,6 +17,7 @@ from rich.text import Text
 
 from common import config
 from services.orchestrator.render import PipeConsole, plain, span
+from services.orchestrator.ticker import Ticker
 
 _WHAT = "the list of all books: fetch it, count it, and tell what is available and not converted"
 _EXAMPLE = "grin-pipeline inventory show --list available-not-converted"
@@ -62,6 +63,9 @@ def _show(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         client = None if arguments.offline else stack.enter_context(GrinClient(settings))
         stock = Stock(settings, client)
+        stack.callback(stock.close)
+        if client is not None:
+            stack.enter_context(Ticker(_say, lambda seconds: f"Asking GRIN for {span(seconds)} now …"))
         if arguments.which is not None:
             for barcode in stock.barcodes(arguments.which):
                 _write(json.dumps({"barcode": barcode}) if arguments.json else barcode)

@@ -20,6 +20,7 @@ from common.grin.client import GrinClient
 from services.orchestrator import inventory
 from services.orchestrator.asked import Asked
 from services.orchestrator.view import View
+from services.orchestrator.wanted import Available
 
 NOT_CONVERTED = "available-not-converted"
 AT_GRIN = ("available", "in_process", "converted", "failed")
@@ -37,6 +38,11 @@ class Stock:
         self._short: dict[str, set[str]] = {}
         self._known = f"{self._view.ledger.folder}/"
 
+    def close(self) -> None:
+        """Let go of what lies on the disk meanwhile."""
+        if "_spooled" in vars(self):
+            self._spooled.close()
+
     def facts(self) -> dict[str, Any]:
         """Everything that `inventory show --json` shows; None for what cannot be told."""
         kept = self._kept_facts()
@@ -44,7 +50,7 @@ class Stock:
         return {
             "library": self.settings.global_.library,
             "all_books": kept,
-            "grin": None if self.client is None else {name: _length(self._at_grin(name)) for name in AT_GRIN},
+            "grin": None if self.client is None else {name: self._count(name) for name in AT_GRIN},
             "board": self._board_facts(),
             "available_from": self.settings.grin.available_from,
             "available_not_converted": _length(self.not_converted()) if told else None,
@@ -76,9 +82,13 @@ class Stock:
     def _available(self) -> Iterable[str]:
         if self.client is None:
             return (book.barcode for book in self._kept_with_states() if book.state in STATES)
-        if self.settings.grin.available_from == "states":
-            return self.client.barcodes("all_books", book_state=STATES)
-        return self.client.barcodes("available")
+        return self._spooled
+
+    @cached_property
+    def _spooled(self) -> Available:
+        """What may be asked for, whole on the disk: whoever reads our list may be slower than GRIN waits."""
+        assert self.client is not None
+        return Available(self.settings, self.client)
 
     @cached_property
     def _busy(self) -> set[str]:
@@ -93,6 +103,11 @@ class Stock:
         if name not in self._short:
             self._short[name] = set(self.client.barcodes(name))
         return self._short[name]
+
+    def _count(self, name: str) -> int:
+        if name == "available" and self.settings.grin.available_from == name:
+            return self._spooled.count
+        return _length(self._at_grin(name))
 
     @cached_property
     def _asked(self) -> Asked:

@@ -346,8 +346,11 @@ def test_available_by_states(five: Place, grin: ScriptedGrin, capsys: pytest.Cap
     whole = yaml.safe_load(five.config.read_text())
     whole["grin"]["available_from"] = "states"
     five.config.write_text(yaml.safe_dump(whole))
-    assert listed(five, capsys, "--list", "available-not-converted") == ["B5", "B6", "B7", "B8"]
-    assert grin.asked("_all_books")[-1].query["book_state"] == ["NEW", "PREVIOUSLY_DOWNLOADED"]
+    by_state = {"NEW": b"B1\nB5\n", "PREVIOUSLY_DOWNLOADED": b"B3\nB6\n"}
+    grin.at("_all_books", lambda seen: Reply(b"".join(by_state[state] for state in seen.query["book_state"])))
+    assert listed(five, capsys, "--list", "available-not-converted") == ["B5", "B6"]
+    facts = json.loads(listed(five, capsys, "--json")[0])
+    assert (facts["available_not_converted"], facts["available_from"], facts["grin"]["available"]) == (2, "states", 5)
 
 
 def test_for_a_person(five: Place, capsys: pytest.CaptureFixture[str]) -> None:
