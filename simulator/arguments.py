@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -45,9 +46,20 @@ def serving_options(args: argparse.Namespace, added: list[str]) -> Options:
         mix=args.mix,
         seed=args.seed,
         archive=args.inventory_archive,
+        maker=_maker(args),
         speed=args.speed,
         variants=Variants(**{one.name: getattr(args, one.name) for one in fields(Variants)}),
     )
+
+
+def _maker(args: argparse.Namespace) -> Callable[[str], Path] | None:
+    if not args.inventory or args.inventory_archive or not args.passphrase_file:
+        return None
+    # It draws pages, which a server of finished books needs nothing of.
+    from simulator.ondemand import Binder  # noqa: PLC0415
+
+    passphrase = args.passphrase_file.read_text(encoding="utf-8").removesuffix("\n")
+    return Binder(args.folder / "on-demand", args.library, args.seed, args.pages, passphrase)
 
 
 def _add_making(parser: argparse.ArgumentParser) -> None:
@@ -78,9 +90,9 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
     add("--conversions-per-day", type=float, default=0, help="at which pace conversions end; 0: each on its own")
     add("--daily-quota", type=int, default=0, help="how many conversions end in a day at most; 0: no limit")
     add("--speed", type=float, default=1, help="how many seconds of GRIN's clock go by in one second")
-    add("--inventory", type=int, default=0, metavar="N", help="so many made-up books more, which are only in the lists")
+    add("--inventory", type=int, default=0, metavar="N", help="so many made-up books more; made when fetched")
     add("--mix", type=_mix, default={}, metavar="STATE=SHARE,...", help="the shares of some states among those")
-    add("--inventory-archive", type=Path, metavar="FILE", help="what all of those have as archive; else 404")
+    add("--inventory-archive", type=Path, metavar="FILE", help="what all of those have as archive")
     add("--token-lifetime", type=float, default=3600, help="seconds that an access token holds")
     add("--until-stdin-closes", action="store_true", help="end with the process that holds the other end")
 

@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,7 +50,9 @@ class Options:
     """The shares of some states among them; the other states share the rest as at real libraries."""
     seed: int = 1
     archive: Path | None = None
-    """What each made-up book in the pool has as its archive; None: 404."""
+    """What each made-up book in the pool has as its archive; None: 404, unless `maker` makes one."""
+    maker: Callable[[str], Path] | None = None
+    """Gives the archive of a barcode that has none."""
     variants: Variants = field(default_factory=Variants)
     speed: float = 1
     """How many seconds go by at GRIN in one of ours: conversions and dates, not tokens."""
@@ -68,7 +70,7 @@ class GrinServer:
         self.holdings = Holdings(books, options.states, options.limits, self._fails, Clock(options.speed))
         self.control = Control(self.faults, self.holdings)
         self._closing = threading.Event()
-        resources = Resources(library, self.holdings, self.faults, options.variants)
+        resources = Resources(library, self.holdings, self.faults, options.variants, options.maker)
         gate = Gate(options.variants)
         site = Site(resources, gate, self.tokens, self.faults, self.control, self._closing.wait)
         self._listener = _Listener(port, site)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from simulator.grin import lists, reports, tables
@@ -29,6 +30,8 @@ class Resources:
     holdings: Holdings
     faults: Faults
     variants: Variants
+    maker: Callable[[str], Path] | None = None
+    """Gives the archive of a book that has none."""
 
     def answer(self, name: str, request: Request) -> Reply:
         """The reply to a request for one of the library's resources."""
@@ -55,9 +58,10 @@ class Resources:
         if self.variants.no_head and request.method == "HEAD":
             return page("Error 405", "<h1>405. That's an error.</h1>", 405)
         entry = self.holdings.offered(barcode)
-        path = entry.facts.archive if entry else None
-        plain_only = self.variants.prefixed == "only" and name == f"{barcode}{SUFFIX}"
-        if entry is None or path is None or not path.is_file() or plain_only:
+        if entry is None or (self.variants.prefixed == "only" and name == f"{barcode}{SUFFIX}"):
+            return not_found()
+        path = entry.facts.archive or (self.maker(barcode) if self.maker else None)
+        if path is None or not path.is_file():
             return not_found()
         ranges = not (self.faults.take(barcode, {Kind.NO_RANGE}) or self.variants.no_range)
         etag = f"W/{entry.etag(path)}" if self.variants.weak_etag else entry.etag(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import resource
@@ -18,8 +19,10 @@ from simulator.grin.faults import Fault, Kind
 from simulator.grin.holdings import Limits
 from simulator.grin.mix import parse_mix, shares
 from simulator.grin.numbers import MOST, Numbers
+from simulator.ondemand import Binder
+from simulator.records import BookRecord
 from simulator.server import Options
-from tests.simulator.grin_server import BARCODES, SLOW, Served, make_books, serving
+from tests.simulator.grin_server import BARCODES, LIBRARY, SLOW, Served, make_books, serving
 
 FOURTEEN = re.compile(r"3\d{13}")
 SHAPES = re.compile(r"3\d{13}|HV[0-9A-Z]{4}|\$B\d{6}|W1PD\d{6}-I\dPD\d{2}")
@@ -34,13 +37,13 @@ def luhn(barcode: str) -> int:
 
 def test_barcodes_are_different_and_lead_back_to_their_numbers() -> None:
     """Each number has a barcode of a shape that libraries use, fourteen digits with a true check digit mostly."""
-    numbers = Numbers(20_000, seed=3)
-    barcodes = [numbers.barcode(number) for number in range(20_000)]
-    assert len(set(barcodes)) == 20_000
+    numbers = Numbers(5000, seed=3)
+    barcodes = [numbers.barcode(number) for number in range(5000)]
+    assert len(set(barcodes)) == 5000
     assert all(SHAPES.fullmatch(barcode) for barcode in barcodes)
-    assert [numbers.number(barcode) for barcode in barcodes] == list(range(20_000))
+    assert [numbers.number(barcode) for barcode in barcodes] == list(range(5000))
     long = [barcode for barcode in barcodes if FOURTEEN.fullmatch(barcode)]
-    assert len(long) == 20_000 * 22 // 25
+    assert len(long) == 5000 * 22 // 25
     assert not any(map(luhn, long))
     assert {barcode[:2] for barcode in barcodes if not FOURTEEN.fullmatch(barcode)} == {"HV", "$B", "W1"}
 
@@ -140,6 +143,22 @@ def test_archives_of_made_up_books(tmp_path: Path) -> None:
         assert {answer.status_code for answer in answers} == {status}
         assert len({answer.headers.get("ETag") for answer in answers}) == (3 if archive else 1)
     assert status == 404
+
+
+def test_archives_made_on_demand(tmp_path: Path) -> None:
+    """With a passphrase a made-up book is made when it is fetched: its own METS and pages, then the same bytes."""
+    maker = Binder(tmp_path / "on-demand", LIBRARY, 1, (4, 5), "a long enough passphrase")
+    options = Options(limits=SLOW, inventory=50, mix={State.CONVERTED: 1}, maker=maker)
+    with serving(tmp_path, options) as grin:
+        names = grin.lines("_converted")[:2]
+        first, second, again = (grin.get(name) for name in (*names, names[0]))
+    barcode = names[0].removesuffix(".tar.gz.gpg")
+    record = BookRecord.read(tmp_path / "on-demand" / "books" / f"{barcode}.json")
+    assert f"{LIBRARY}_{barcode}.xml" in record.members
+    assert (record.gpg.size, record.gpg.md5) == (len(first.content), hashlib.md5(first.content).hexdigest())
+    assert (again.content, again.headers["ETag"]) == (first.content, first.headers["ETag"])
+    assert second.content != first.content
+    assert not (tmp_path / "books").exists()
 
 
 def test_real_and_made_up_books_together(tmp_path: Path) -> None:

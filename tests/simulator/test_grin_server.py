@@ -18,6 +18,8 @@ from tests.simulator.grin_server import BARCODES, LIBRARY, SIZE, Served, served
 ARCHIVE = "HV1ABC.tar.gz.gpg"
 
 
+@pytest.mark.quirk("service-account")
+@pytest.mark.quirk("authorised-user")
 @pytest.mark.parametrize("kind", ["credentials_file", "service_account_file"])
 def test_the_real_client_logs_in_and_downloads(grin: Served, tmp_path: Path, kind: str) -> None:
     """The pipeline's client gets its token with either kind of credentials, reads lists and fetches archives whole."""
@@ -58,6 +60,7 @@ def test_refused_token_requests(grin: Served, change: dict[str, str], status: in
     assert (answer.status_code, answer.json()) == (status, {"error": error})
 
 
+@pytest.mark.quirk("login-redirect")
 def test_without_a_token_everything_leads_to_the_login_page(grin: Served) -> None:
     """No token, a made-up one and a revoked one: 302 to a ServiceLogin page that is 200 and HTML."""
     grin.server.tokens.revoke_all()
@@ -69,6 +72,7 @@ def test_without_a_token_everything_leads_to_the_login_page(grin: Served) -> Non
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
 
 
+@pytest.mark.quirk("tokens-expire")
 def test_tokens_expire(books: Path) -> None:
     """An access token holds for its lifetime."""
     with served(books, token_lifetime=0.3) as grin:
@@ -77,12 +81,15 @@ def test_tokens_expire(books: Path) -> None:
         assert grin.get("", format="text", result_count=1).status_code == 302
 
 
+@pytest.mark.quirk("404-no-such-page")
 def test_the_librarys_code_is_case_sensitive(grin: Served) -> None:
     """Another spelling of the directory, and a page that does not exist, are 404."""
     assert grin.http.get(f"{grin.server.url}/testlib/_converted").status_code == 404
     assert grin.get("_nonsense").status_code == 404
 
 
+@pytest.mark.quirk("barcodes-with-dollar-and-dash")
+@pytest.mark.quirk("query-is-ignored")
 def test_names_of_archives(grin: Served) -> None:
     """The library's prefix is accepted, a dollar comes encoded or not, other parameters are ignored, others are 404."""
     for name in (f"{LIBRARY}_$B100.tar.gz.gpg", "%24B100.tar.gz.gpg", "$B100.tar.gz.gpg?format=text&mode=all"):

@@ -16,6 +16,14 @@ AT_ONCE = Limits(conversion_seconds=0)
 ARCHIVE = "HV1ABC.tar.gz.gpg"
 
 
+@pytest.mark.quirk("process-success")
+@pytest.mark.quirk("process-already-being-converted")
+@pytest.mark.quirk("process-already-available")
+@pytest.mark.quirk("process-not-allowed")
+@pytest.mark.quirk("process-other-error")
+@pytest.mark.quirk("process-repeats-are-harmless")
+@pytest.mark.quirk("state-new")
+@pytest.mark.quirk("state-not-available")
 def test_statuses_of_process(mixed: Served) -> None:
     """Each state gets its answer; a book that is accepted once is being converted after that."""
     expected = {
@@ -31,6 +39,7 @@ def test_statuses_of_process(mixed: Served) -> None:
     assert mixed.lines("_available") == []
 
 
+@pytest.mark.quirk("process-get-or-post")
 @pytest.mark.parametrize("how", ["repeated", "commas", "body", "form"])
 def test_shapes_of_process(mixed: Served, how: str) -> None:
     """Barcodes come repeated, in one value, as the lines of a body, or as a form."""
@@ -49,6 +58,7 @@ def test_process_as_a_page(mixed: Served) -> None:
     assert "<td>$B100</td><td>Success</td>" in mixed.get("_process", barcodes="$B100", process_format="html").text
 
 
+@pytest.mark.quirk("queue-full-429")
 def test_a_full_queue_answers_429(books: Path) -> None:
     """What does not fit is refused whole, and nothing of it is queued."""
     limits = Limits(conversion_seconds=3600, queue_limit=2)
@@ -59,6 +69,9 @@ def test_a_full_queue_answers_429(books: Path) -> None:
         assert grin.get("_process", barcodes=BARCODES[2]).status_code == 429
 
 
+@pytest.mark.quirk("etag-is-the-build")
+@pytest.mark.quirk("state-in-process")
+@pytest.mark.quirk("state-converted")
 def test_a_conversion_ends_in_the_pool(books: Path) -> None:
     """A requested book is in process for the time of a conversion, then its archive can be had, with a new ETag."""
     with served(books, limits=Limits(conversion_seconds=0.3)) as grin:
@@ -73,6 +86,7 @@ def test_a_conversion_ends_in_the_pool(books: Path) -> None:
         assert grin.lines("_in_process") == []
 
 
+@pytest.mark.quirk("failed-conversions")
 def test_a_conversion_can_fail(books: Path) -> None:
     """A failed conversion is listed with date and reasons; a second request can succeed."""
     fault = Fault(Kind.FAIL_CONVERSION, "HV1ABC")
@@ -86,6 +100,7 @@ def test_a_conversion_can_fail(books: Path) -> None:
         assert ARCHIVE in grin.lines("_converted")
 
 
+@pytest.mark.quirk("pool-drops-its-oldest")
 def test_the_pool_drops_its_oldest(books: Path) -> None:
     """A new conversion pushes the oldest archives out; books once downloaded are available as such."""
     limits = Limits(conversion_seconds=0, converted_pool=4)
@@ -99,6 +114,8 @@ def test_the_pool_drops_its_oldest(books: Path) -> None:
         assert grin.get("$B100.tar.gz.gpg").status_code == 404
 
 
+@pytest.mark.quirk("download-sets-the-date")
+@pytest.mark.quirk("head-like-get")
 def test_a_download_is_noted_and_a_head_is_not(grin: Served) -> None:
     """GET marks the book as downloaded and leaves it in the pool; HEAD tells the same headers and marks nothing."""
     url = f"{grin.server.url}/{LIBRARY}/{ARCHIVE}"

@@ -47,6 +47,7 @@ def test_a_fault_for_all_spares_the_token_endpoint(grin: Served) -> None:
     assert [httpx.post(grin.server.token_uri, data=person, verify=False).status_code for _ in range(2)] == [503, 200]
 
 
+@pytest.mark.quirk("retry-after")
 def test_retry_after(grin: Served) -> None:
     """A 429 or 503 can say when to come again."""
     grin.server.faults.set([Fault(Kind.STATUS, "_process", code=429, retry_after=7)])
@@ -54,6 +55,8 @@ def test_retry_after(grin: Served) -> None:
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
 
 
+@pytest.mark.quirk("login-page-with-200")
+@pytest.mark.quirk("request-unavailable")
 @pytest.mark.parametrize(
     ("kind", "words"), [(Kind.LOGIN_PAGE, "Sign in"), (Kind.UNAVAILABLE, "request is unavailable")]
 )
@@ -114,6 +117,7 @@ def test_a_wrong_length(grin: Served, by: int) -> None:
     assert grin.get(ARCHIVE).content == grin.data(BOOK)
 
 
+@pytest.mark.quirk("no-content-length")
 @pytest.mark.parametrize(("kind", "coding"), [(Kind.NO_LENGTH, None), (Kind.CHUNKED, "chunked")])
 def test_no_length(grin: Served, kind: Kind, coding: str | None) -> None:
     """Without Content-Length the body ends with its connection, or comes in chunks."""
@@ -131,6 +135,7 @@ def test_no_etag_and_no_range(grin: Served) -> None:
     assert (answer.status_code, "ETag" in answer.headers, len(answer.content)) == (200, False, SIZE)
 
 
+@pytest.mark.quirk("redirect-elsewhere")
 def test_redirects(grin: Served) -> None:
     """A redirect leads to the same resource, or wherever `location` says."""
     grin.server.faults.set([Fault(Kind.REDIRECT, "_converted"), Fault(Kind.REDIRECT, BOOK, location="http://x.test/")])
@@ -172,6 +177,7 @@ def test_the_real_client_gets_over_it(grin: Served, client: GrinClient, tmp_path
     assert done.size == SIZE
 
 
+@pytest.mark.quirk("range-unknown")
 def test_the_real_client_resumes(grin: Served, client: GrinClient, tmp_path: Path) -> None:
     """After a cut only the rest is asked for."""
     grin.server.faults.set([Fault(Kind.CUT, BOOK, at=100_000)])

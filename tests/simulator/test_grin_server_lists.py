@@ -11,6 +11,9 @@ from simulator.grin.entry import State
 from tests.simulator.grin_server import BARCODES, DATED, LIBRARY, Served
 
 
+@pytest.mark.quirk("plain-lists")
+@pytest.mark.quirk("no-header")
+@pytest.mark.quirk("summary-page")
 def test_plain_lists(mixed: Served) -> None:
     """Each state is on its lists, without a header; _converted has file names."""
     assert mixed.lines("_all_books") == list(BARCODES)
@@ -26,6 +29,9 @@ def test_plain_lists(mixed: Served) -> None:
     ]
 
 
+@pytest.mark.quirk("columns-available")
+@pytest.mark.quirk("columns-converted")
+@pytest.mark.quirk("columns-failed")
 @pytest.mark.parametrize(
     ("name", "columns"), [("_all_books", 7), ("_available", 6), ("_in_process", 6), ("_converted", 5), ("_failed", 9)]
 )
@@ -44,6 +50,7 @@ def test_dates_of_the_record_are_the_lists(mixed: Served) -> None:
     assert values[1:4] == ["2009/02/03 12:00", "2026/01/02 03:04", ""]
 
 
+@pytest.mark.quirk("list-filters")
 def test_list_filters(mixed: Served) -> None:
     """book_state can be repeated, dates end before their end, and result_count ends the list."""
     wanted = ["NEW", "PREVIOUSLY_DOWNLOADED"]
@@ -55,6 +62,9 @@ def test_list_filters(mixed: Served) -> None:
     assert mixed.lines("_converted", last_conversion_date_start="2026-01-03") == []
 
 
+@pytest.mark.quirk("search-header")
+@pytest.mark.quirk("unknown-barcodes-are-absent")
+@pytest.mark.quirk("state-checked-in")
 def test_search(mixed: Served) -> None:
     """The search has the 25 names of its header, knows only its own books, and shortens empty row ends."""
     mixed.server.holdings.put("HV1ABC", State.CHECKED_IN)
@@ -67,6 +77,8 @@ def test_search(mixed: Served) -> None:
     assert len(found["HV1ABC"]) < 25
 
 
+@pytest.mark.quirk("html-lists")
+@pytest.mark.quirk("html-next-page")
 @pytest.mark.parametrize(("name", "mark"), [("_all_books", "first="), ("_converted", "ctoken=")])
 def test_html_lists_are_paged(grin: Served, name: str, mark: str) -> None:
     """Each page links to the next one, by one of GRIN's two ways, until there is none."""
@@ -80,6 +92,8 @@ def test_html_lists_are_paged(grin: Served, name: str, mark: str) -> None:
     assert seen == list(BARCODES)
 
 
+@pytest.mark.quirk("html-cells-shift")
+@pytest.mark.quirk("html-title-withheld")
 def test_html_checkboxes(mixed: Served) -> None:
     """Books that can be asked for have a checkbox, others an empty cell or none; a title can be withheld."""
     text = mixed.get("_all_books", result_count=50).text

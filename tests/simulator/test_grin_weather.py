@@ -90,7 +90,7 @@ def test_every_fault_at_once(books: Path) -> None:
     with served(books) as grin:
         grin.server.faults.set(faults)
         seen = Counter[int | str]()
-        for number in range(150):
+        for number in range(90):
             if number % 5 == 0:
                 person = {**grin.server.tokens.authorised_user(), "grant_type": "refresh_token"}
                 grin.http.headers["Authorization"] = f"Bearer {grin.server.tokens.grant(person)['access_token']}"
@@ -98,9 +98,9 @@ def test_every_fault_at_once(books: Path) -> None:
                 seen[grin.get((ARCHIVE, "_converted", "_process")[number % 3]).status_code] += 1
             except httpx.TransportError as error:
                 seen[type(error).__name__] += 1
-    assert seen[200] > 60
-    assert seen[302] > 5
-    assert seen["RemoteProtocolError"] + seen["ReadError"] > 3
+    assert seen[200] > 30
+    assert seen[302] > 2
+    assert seen["RemoteProtocolError"] + seen["ReadError"] > 1
     assert seen[403] == 0
     assert list(every_fault(0)) == []
     with pytest.raises(ValueError, match="0 to 1"):
