@@ -100,12 +100,13 @@ class _Clock:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._offsets: deque[float] = deque([0.0], maxlen=_ANSWERS)
+        self._offsets: deque[float] = deque(maxlen=_ANSWERS)
+        self._offset = 0.0
         self._asked = -math.inf
 
     def now(self) -> float:
         """Seconds since the epoch of the server's clock; asks nobody."""
-        return max(self._offsets) + _steady()
+        return self._offset + _steady()
 
     def ask(self) -> None:
         """Look at the server's clock, if the last look is some seconds ago."""
@@ -117,9 +118,11 @@ class _Clock:
             self._asked = _steady()
             # An answer is always a little older than the moment when it is here, so the largest offset is nearest; one
             # that is too large now was of a clock that has been set back.
-            if max(self._offsets) > server - before + _COARSE:
+            if self._offset > server - before + _COARSE:
                 self._offsets.clear()
             self._offsets.append(server - self._asked)
+            # At once, for other threads read it meanwhile.
+            self._offset = max(self._offsets)
 
 
 class _Slots:

@@ -198,6 +198,15 @@ def test_high_rates(root: Path, figure: Callable[[str], None]) -> None:
     assert took < 1.5
 
 
+def test_threads_of_one_process_share_it_too(root: Path) -> None:
+    """Many threads, each with its turn: none is given twice."""
+    limit = RateLimit(200, root)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: limit.wait(), range(100)))
+    assert len(slot_names(root)) >= 100
+    assert 100 * 0.0055 - 0.1 < (slot_names(root)[-1] - slot_names(root)[0]) * 0.0055 < 2
+
+
 def test_slots_are_the_servers_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host whose own clock is hours off takes the same slots as the others."""
     monkeypatch.setattr(time, "time", lambda: 5.0)
