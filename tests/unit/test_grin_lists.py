@@ -56,6 +56,7 @@ def test_all_columns(grin: ScriptedGrin, client: GrinClient, end: bytes) -> None
 
 
 @pytest.mark.quirk("plain-lists")
+@pytest.mark.quirk("barcodes-with-dollar-and-dash")
 @pytest.mark.parametrize("refusal", [Reply(status=404), Reply(status=400), Reply(b"<html><h1>A list</h1></html>")])
 def test_the_bare_list_where_there_are_no_columns(grin: ScriptedGrin, client: GrinClient, refusal: Reply) -> None:
     """A server that does not know mode=all is asked without it."""
