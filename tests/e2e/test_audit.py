@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -52,10 +54,10 @@ def audited(pipeline: Pipeline, *more: str) -> tuple[int, list[tuple[str, str, s
     return code, findings(out.getvalue()), out.getvalue() + err.getvalue()
 
 
-def years_ago(pipeline: Pipeline) -> None:
-    """The book's story as if it had happened in 2020."""
+def happened(pipeline: Pipeline, time: datetime) -> None:
+    """The book's story as if all of it had happened then."""
     path = pipeline.root / "ledger" / BARCODE[-3:] / f"{BARCODE}.jsonl"
-    events = [{**event, "time": f"2020{event['time'][4:]}"} for event in pipeline.events(BARCODE)]
+    events = [{**event, "time": f"{time.isoformat()}Z"} for event in pipeline.events(BARCODE)]
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
 
 
@@ -66,7 +68,6 @@ def members(path: Path) -> set[str]:
 
 
 @pytest.mark.quirk("new-versions")
-@pytest.mark.quirk("pool-drops-its-oldest")
 def test_grin_has_a_newer_version(tmp_path: Path) -> None:
     """Told by its date, with a day's margin; brought by --fix where the configuration says so, beside the old one."""
     (tmp_path / "board").mkdir()
@@ -77,14 +78,18 @@ def test_grin_has_a_newer_version(tmp_path: Path) -> None:
         # The same archive, converted a moment before it was fetched.
         assert audited(pipeline, "--fix")[:2] == (0, [])
     first = {path: path.read_bytes() for path in done.rglob("*")}
-    years_ago(pipeline)
+    happened(pipeline, datetime.fromisoformat("2012-03-04T05:06"))
     with grin_with(tmp_path / "two", tar_gz(book_of(pages(range(1, 5))))) as grin:
         write(pipeline, grin, "ignore")
         assert audited(pipeline, "--fix")[:2] == (0, [])
         write(pipeline, grin, "report")
         code, found, said = audited(pipeline, "--fix")
         assert (code, found) == (1, [(BARCODE, "changed", "")])
-        assert "was fetched on 2020" in said
+        assert "was fetched on 2012-03-04" in said
+        converted = datetime.fromisoformat(re.findall(r"converted it on ([-0-9]+ [0-9:]+)", said)[0])
+        happened(pipeline, converted - timedelta(hours=23))
+        assert audited(pipeline)[:2] == (0, [])
+        happened(pipeline, converted - timedelta(hours=25))
         assert pipeline.places(BARCODE) == ["05_uploaded"]
         write(pipeline, grin, "bring")
         code, found, said = audited(pipeline, "--fix", BARCODE)

@@ -88,6 +88,22 @@ def test_a_book_that_is_there_twice(shelf: Shelf, capsys: pytest.CaptureFixture[
     assert "IT IS TWICE ON THE BOARD: 01_b and 03_b" in capsys.readouterr().out
 
 
+def test_twins_that_move_are_told_all_the_same(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files are two tokens, though their ledger grows and they are elsewhere at the second look."""
+    shelf.seed("B1")
+    shutil.copy(shelf.token("B1"), shelf.buckets[1] / "failed" / "B1.json")
+
+    def move_on(_seconds: float) -> None:
+        (shelf.buckets[0] / "B1.json").rename(shelf.buckets[2] / "B1.json")
+        (shelf.buckets[1] / "failed" / "B1.json").rename(shelf.buckets[1] / "B1.json")
+        shelf.ledger.append("B1", "done", stage="fetch")
+
+    monkeypatch.setattr("services.orchestrator.auditing.time.sleep", move_on)
+    assert asked(shelf, capsys) == [("B1", "stuck", "")]
+
+
 def test_a_claim_of_a_worker_that_is_no_more(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
     """A claim without a heartbeat, or with a very old one, is stuck; that of a living worker is not."""
     shelf.seed("B1", "B2", "B3")
@@ -168,6 +184,26 @@ def test_a_store_that_is_not_mounted_is_not_taken_for_an_empty_one(
     said = capsys.readouterr()
     assert said.out == ""
     assert "done bucket" in said.err and "mounted" in said.err
+    assert shelf.line.tokens() == before
+
+
+def test_a_store_that_is_unmounted_meanwhile(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the deed the store vanishes, or another one lies there: code 3, and no book moves."""
+    (shelf.done / "A1" / "A1.txt").unlink()
+    away, before = shelf.folder / "away", shelf.line.tokens()
+    monkeypatch.setattr("services.orchestrator.auditing.time.sleep", lambda _: shelf.done.rename(away))
+    assert shelf.audit("--fix") == 3
+    away.rename(shelf.done)
+
+    def mount_another(_seconds: float) -> None:
+        shelf.done.rename(away)
+        (shelf.done / "X").mkdir(parents=True)
+
+    monkeypatch.setattr("services.orchestrator.auditing.time.sleep", mount_another)
+    assert shelf.audit("--fix") == 3
+    assert "another folder" in capsys.readouterr().err
     assert shelf.line.tokens() == before
 
 

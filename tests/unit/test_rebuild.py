@@ -12,6 +12,9 @@ import pytest
 
 from common.deliveries import deliveries
 from services.orchestrator import auditing
+from services.orchestrator.audit_store import Store
+from services.orchestrator.rebuild import Rebuilder
+from services.orchestrator.sightings import Sightings
 from services.orchestrator.versions import bring
 from tests.audits import Shelf, findings, killed_at
 
@@ -189,6 +192,24 @@ def test_a_seeding_completes_a_rebuilding_that_was_killed(shelf: Shelf) -> None:
         put_back()
         step += 1
     assert completed
+
+
+def test_a_store_that_is_not_mounted(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lost board and no store: code 3, not a board that is called whole."""
+    shutil.rmtree(shelf.root)
+    shutil.rmtree(shelf.done)
+    assert shelf.audit("--rebuild") == 3
+    assert "mounted" in capsys.readouterr().err
+
+
+def test_whoever_comes_second_lets_go(shelf: Shelf) -> None:
+    """The ledger is there by now: it stays as it is, and the token that was written for it goes."""
+    shelf.token("A1").unlink()
+    events = shelf.line.events("A1")
+    sightings = Sightings(shelf.settings)
+    assert not Rebuilder(sightings, Store(shelf.settings), "ann", deep=False).rebuild("A1")
+    assert (shelf.line.events("A1"), shelf.line.places("A1")) == (events, [])
+    assert not list((shelf.root / "seeding").iterdir())
 
 
 def test_many_at_once(shelf: Shelf) -> None:
