@@ -71,6 +71,8 @@ class Fault:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
+        if not isinstance(self.chance, int | float) or not 0 <= self.chance <= 1:
+            raise ValueError(f"A chance is a number from 0 to 1, not {self.chance!r}.")
 
     def meets(self, target: str) -> bool:
         """Whether requests of `target` are meant."""

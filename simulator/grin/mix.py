@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from array import array
 from bisect import bisect_right
@@ -29,8 +30,8 @@ def parse_mix(text: str) -> dict[State, float]:
     """`NEW=0.7,FAILED=0.01` as shares; the states that are not named share the rest as real libraries do."""
     parts = (part.partition("=") for part in text.split(","))
     named = {State(state.strip()): float(share) for state, _, share in parts}
-    if min(named.values()) < 0:
-        raise ValueError("A share cannot be below 0.")
+    if not all(0 <= share < math.inf for share in named.values()):
+        raise ValueError("A share is a number of 0 or more.")
     return named
 
 

@@ -72,7 +72,7 @@ def _value(column: str, entry: Entry, prefix: str) -> str:
 
 def _start(request: Request) -> int:
     token = request.value("ctoken")
-    return int(base64.urlsafe_b64decode(token)) if token else int(request.value("first", "0"))
+    return max(0, int(base64.urlsafe_b64decode(token)) if token else int(request.value("first", "0")))
 
 
 def _next_link(name: str, request: Request, start: int) -> str:

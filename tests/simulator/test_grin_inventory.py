@@ -79,7 +79,7 @@ def test_a_mix_names_some_states_and_the_others_share_the_rest() -> None:
     assert (mix[State.NEW], mix[State.FAILED], sum(mix.values())) == pytest.approx((0.7, 0.1, 1))
     assert mix[State.PREVIOUSLY_DOWNLOADED] / mix[State.CHECKED_IN] == pytest.approx(91_673 / 6970)
     assert shares(parse_mix("NEW=2,FAILED=2"))[State.NEW] == 0.5
-    for wrong in ("LOST=0.1", "NEW", "NEW=-1"):
+    for wrong in ("LOST=0.1", "NEW", "NEW=-1", "NEW=nan", "NEW=inf"):
         with pytest.raises(ValueError, match=r"."):
             parse_mix(wrong)
 
