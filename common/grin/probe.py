@@ -12,7 +12,7 @@ import httpx
 from common.errors import Halt, StageError
 from common.grin.answers import judged, named
 from common.grin.connections import client
-from common.grin.credentials import PERSON, AccessToken, read_credentials, read_info
+from common.grin.credentials import PERSON, AccessToken, read_info
 from common.grin.errors import LoginPage, Passing
 from common.grin.rate import RateLimit
 from common.grin.session import is_login
@@ -108,8 +108,7 @@ def describe(grin: GrinSettings) -> dict[str, Any]:
         if grin.credentials_file is not None and grin.credentials_file.exists():
             facts["mode"] = f"{stat.S_IMODE(grin.credentials_file.stat().st_mode):04o}"
         info = read_info(grin)
-        read_credentials(grin)
-        facts |= {"kind": str(info.get("type", PERSON)), "account": _account(info)}
+        facts |= _whose(info)
         with client(httpx.Timeout(_TIMEOUT)) as http:
             token = AccessToken(grin, http, lambda *_: None)
             token.refresh()
@@ -119,6 +118,9 @@ def describe(grin: GrinSettings) -> dict[str, Any]:
     return facts
 
 
-def _account(info: dict[str, Any]) -> str:
+def _whose(info: dict[str, Any]) -> dict[str, str]:
+    if {"installed", "web"} & set(info):
+        return {"kind": "client_secret", "account": ""}
     known = info.get("client_email") or info.get("account")
-    return str(known) if known else f"client {str(info.get('client_id', ''))[:12]}…"
+    account = str(known) if known else f"client {str(info.get('client_id', ''))[:12]}…"
+    return {"kind": str(info.get("type", PERSON)), "account": account}

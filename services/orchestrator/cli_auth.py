@@ -104,10 +104,11 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _show(facts: dict[str, Any]) -> None:
     kinds = {"service_account": "a service account's key", "authorized_user": "a person's consent"}
+    kinds |= {"client_secret": "a client's secret, for `auth login`"}
     _say(f"File:    {facts['file'] or 'none'}{', mode ' + facts['mode'] if facts['mode'] else ''}")
     if facts["kind"]:
         _say(f"Kind:    {kinds.get(facts['kind'], facts['kind'])}")
-        _say(f"Account: {facts['account']}")
+        _say(f"Account: {facts['account'] or 'nobody yet'}")
     if facts["token"]:
         _say(f"Token:   Google gives one, for {facts['expires_in']} seconds.")
     else:

@@ -279,6 +279,18 @@ def test_what_status_tells(google: ScriptedGrin, tmp_path: Path) -> None:
     assert not {"r3fresh", "s3cret", "token-1"} & {str(value) for value in facts.values()}
 
 
+def test_what_status_tells_of_a_service_account(google: ScriptedGrin, tmp_path: Path) -> None:
+    """The robot's address, which is what Google's list must have, even when its key is damaged."""
+    grin = whole(google, tmp_path).grin
+    assert grin.credentials_file is not None
+    key = {"type": "service_account", "client_email": "robot@example.org", "private_key": "s3cret"}
+    grin.credentials_file.write_text(json.dumps(key))
+    facts = describe(grin)
+    assert (facts["kind"], facts["account"], facts["token"]) == ("service_account", "robot@example.org", False)
+    assert "damaged" in facts["reason"]
+    assert "s3cret" not in str(facts)
+
+
 def test_what_status_tells_of_trouble(google: ScriptedGrin, tmp_path: Path) -> None:
     """A file that is missing or open to others, and a Google that refuses."""
     grin = whole(google, tmp_path).grin
@@ -289,4 +301,8 @@ def test_what_status_tells_of_trouble(google: ScriptedGrin, tmp_path: Path) -> N
     facts = describe(grin)
     assert (facts["mode"], facts["token"]) == ("0644", False)
     assert facts["cure"].startswith("Run: chmod 600")
+    grin.credentials_file.chmod(0o600)
+    grin.credentials_file.write_text('{"installed": {"client_id": "i", "client_secret": "s"}}')
+    facts = describe(grin)
+    assert (facts["kind"], "auth login" in facts["cure"]) == ("client_secret", True)
     assert "not set" in describe(grin.model_copy(update={"credentials_file": None}))["reason"]
