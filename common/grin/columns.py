@@ -51,16 +51,14 @@ _LAYOUTS: Mapping[str, Sequence[Sequence[str]]] = {
     "converted": (("archive", "scanned", "converted", "downloaded", "link"),),
     "failed": (("barcode", "scanned", "processed", "analyzed", "failed", "reason", "ocrd", "detail", "link"),),
 }
-# What comes first in a book's life. Books are processed anew, so not every book need agree, only nearly all.
-_ORDER = (
-    ("scanned", "processed"),
-    ("processed", "analyzed"),
+# What comes first in a book's life, in every round of it. Not every book need agree, only nearly all.
+_ORDER = (("scanned", "processed"), ("processed", "analyzed"), ("scanned", "converted"))
+# What comes first as long as books go round once: asked only where sources disagree, for then nothing else decides.
+_FIRST_ROUND = (
     ("analyzed", "converted"),
     ("processed", "ocrd"),
-    ("analyzed", "failed"),
     ("ocrd", "converted"),
     ("converted", "downloaded"),
-    ("scanned", "converted"),
 )
 _NEARLY_ALL = 0.8
 # A row may have a tab too many; what is in fewer rows than this share is no column.
@@ -105,7 +103,9 @@ def by_content(which: str, rows: Sequence[Sequence[str]]) -> Columns:
     """The columns of a list, told by a sample of its rows: those that leave no doubt."""
     width = _width(rows)
     kinds = [_kind([row[place] for row in rows if place < len(row)]) for place in range(width)]
-    fitting = [layout for layout in _LAYOUTS.get(which, ()) if _fits(layout, kinds) and not _backwards(layout, rows)]
+    layouts = _LAYOUTS.get(which, ())
+    fitting = [layout for layout in layouts if _fits(layout, kinds)]
+    fitting = [layout for layout in fitting if not _backwards(layout, rows, contested=len(layouts) > 1)]
     places = _agreed(fitting) if fitting else _certain(kinds, rows)
     first = "archive" if which == "converted" else "barcode"
     return Columns({**places, first: 0}, width)
@@ -152,10 +152,11 @@ def _may_be(name: str, kind: str) -> bool:
     return kind in {"blank", ""} if name == "" else kind in {"text", "state", "blank", ""}
 
 
-def _backwards(layout: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+def _backwards(layout: Sequence[str], rows: Sequence[Sequence[str]], *, contested: bool) -> bool:
     """Whether this layout has books live backwards."""
     at = {name: place for place, name in enumerate(layout)}
-    pairs = ((at[first], at[then]) for first, then in _ORDER if first in at and then in at)
+    order = _ORDER + _FIRST_ROUND if contested else _ORDER
+    pairs = ((at[first], at[then]) for first, then in order if first in at and then in at)
     return any(not _in_order(rows, first, then) for first, then in pairs)
 
 

@@ -112,6 +112,18 @@ def test_a_layout_that_has_books_live_backwards() -> None:
     assert (book.scanned, book.processed, book.analyzed, book.link) == (at(S), None, None, LINK)
 
 
+def test_a_pool_of_books_that_come_again() -> None:
+    """Books that were fetched before they were converted anew do not unsettle a list whose columns are agreed on."""
+    book = only("converted", *(row(f"B{number}.tar.gz.gpg", S, D, C, LINK) for number in range(9)))
+    assert (book.converted, book.downloaded) == (at(D), at(C))
+
+
+@pytest.mark.quirk("columns-all-books")
+def test_a_layout_in_doubt() -> None:
+    """Seven columns whose OCR comes after the conversion are not the seven that were seen: only the scan is certain."""
+    assert only("all_books", row(B, S, P, A, O, C, LINK)) == Entry(B, scanned=at(S), link=LINK)
+
+
 def test_books_that_were_processed_anew_are_no_other_layout() -> None:
     """A few books out of order do not change the reading of all."""
     rows = [row(f"B{number}", S, P, A, O, LINK) for number in range(20)]
