@@ -50,9 +50,13 @@ class Available:
     def __init__(self, settings: Settings, client: GrinClient) -> None:
         self.count = 0
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
-        for barcode in _available(settings, client):
-            self._file.write(barcode.encode() + b"\n")
-            self.count += 1
+        try:
+            for barcode in _available(settings, client):
+                self._file.write(barcode.encode() + b"\n")
+                self.count += 1
+        except BaseException:
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[str]:
         self._file.seek(0)
