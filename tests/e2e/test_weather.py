@@ -74,7 +74,7 @@ def test_every_fault_at_five_per_cent(tmp_path: Path, figure: Callable[[str], No
 @pytest.mark.quirk("tokens-expire")
 def test_tokens_that_live_for_seconds(tmp_path: Path, figure: Callable[[str], None]) -> None:
     """Through a run many times longer than a token's life no book fails, and none needs a second attempt."""
-    life, rate = 5 if SECONDS > 60 else 2, 2.0
+    life, rate = (5, 1.0) if SECONDS > 60 else (2, 2.0)
     books = int(SECONDS * rate * 0.9)
     (tmp_path / "grin").mkdir()
     with weather(tmp_path / "grin", books, "--token-lifetime", str(life)) as grin:
