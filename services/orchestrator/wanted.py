@@ -12,7 +12,6 @@ from typing import IO
 
 from common import audit, board, listing
 from common.config import SEED_LISTS, Settings
-from common.grin import lists
 from common.grin.client import GrinClient
 from common.grin.entries import Entry
 from common.ledger import Ledger, NoLedger
@@ -72,7 +71,7 @@ def _available(settings: Settings, client: GrinClient) -> Iterator[str]:
         yield from client.barcodes("available")
         return
     for state in _REQUESTABLE:
-        yield from lists.barcodes(client.list_lines("_all_books", book_state=state), client.library)
+        yield from client.barcodes("all_books", book_state=state)
 
 
 class Wanted:
