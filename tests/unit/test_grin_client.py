@@ -5,44 +5,22 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tenacity
 
 from common.errors import Halt, Retry
-from common.grin import download, session
 from common.grin.client import GrinClient
 from common.grin.download import Download
 from common.grin.rate import RateLimit
 from tests.scripted import Reply, ScriptedGrin, Seen, page, redirect
 
+pytestmark = pytest.mark.usefixtures("short_waits")
+
 DATA = b"\x8c" + bytes(range(256)) * 4000
 ARCHIVE = "B1.tar.gz.gpg"
 WHOLE = Reply(DATA, headers={"ETag": '"e1"'})
 CUT = Reply(DATA[:300_000], headers={"ETag": '"e1"'}, promised=len(DATA))
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits between tries, a hundred times shorter."""
-    monkeypatch.setattr(session, "_jittered", tenacity.wait_random(0, 0.01))
-    monkeypatch.setattr(download, "MISSING_WAITS", (0.0, 0.0))
-
-
-@pytest.fixture
-def grin() -> Iterator[ScriptedGrin]:
-    """A server."""
-    with ScriptedGrin() as server:
-        yield server
-
-
-@pytest.fixture
-def client(grin: ScriptedGrin, tmp_path: Path) -> Iterator[GrinClient]:
-    """A client of that server, with two tries."""
-    with GrinClient(grin.settings(tmp_path)) as made:
-        yield made
 
 
 def rest(seen: Seen) -> Reply:

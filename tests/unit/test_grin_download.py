@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tenacity
 
 from common.errors import Retry
-from common.grin import download, pace, session
+from common.grin import pace
 from common.grin.client import GrinClient
 from common.grin.download import Download
 from tests.scripted import Reply, ScriptedGrin
 from tests.unit.downloading import ARCHIVE, CUT, DATA, E1, PREFIXED, WHOLE, fetched, part, rest, start_of
 
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits between tries, a hundred times shorter."""
-    monkeypatch.setattr(session, "_jittered", tenacity.wait_random(0, 0.01))
-    monkeypatch.setattr(download, "MISSING_WAITS", (0.01, 0.01))
-
-
-@pytest.fixture
-def grin() -> Iterator[ScriptedGrin]:
-    """A server."""
-    with ScriptedGrin() as server:
-        yield server
-
-
-@pytest.fixture
-def client(grin: ScriptedGrin, tmp_path: Path) -> Iterator[GrinClient]:
-    """A client of that server, with two tries."""
-    with GrinClient(grin.settings(tmp_path)) as made:
-        yield made
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def test_a_download(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-import tenacity
 
 from common.errors import Halt, Retry
-from common.grin import session
 from common.grin.client import GrinClient
 from common.grin.entries import Entry
 from tests.scripted import Reply, ScriptedGrin, Seen, page
+
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 ROW = b"39000000000018\t2019/03/04 10:11\t2024/05/06 07:08\t2024/05/06 21:30\t2024/05/07 02:15\thttps://books.google.com/x"
 HEADER = (
@@ -23,26 +22,6 @@ HEADER = (
 )
 NAMES = HEADER.split(",")
 MORE = ["Digitization Method", "OCR'd Date"]
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits between tries, a hundred times shorter."""
-    monkeypatch.setattr(session, "_jittered", tenacity.wait_random(0, 0.01))
-
-
-@pytest.fixture
-def grin() -> Iterator[ScriptedGrin]:
-    """A server."""
-    with ScriptedGrin() as server:
-        yield server
-
-
-@pytest.fixture
-def client(grin: ScriptedGrin, tmp_path: Path) -> Iterator[GrinClient]:
-    """A client of that server, with two tries."""
-    with GrinClient(grin.settings(tmp_path)) as made:
-        yield made
 
 
 @pytest.mark.quirk("line-ends")

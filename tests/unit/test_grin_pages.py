@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
 from datetime import datetime
 from html import escape
-from pathlib import Path
 
 import pytest
-import tenacity
 
 from common.errors import Halt, Retry
-from common.grin import session
 from common.grin.client import GrinClient
 from common.grin.entries import Entry
 from common.grin.lists import NoList
 from common.grin.pages import ListPage
 from tests.scripted import Reply, ScriptedGrin
+
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 URL = "https://books.google.com/libraries/TESTLIB/_available"
 NAMES = ("Barcode", "Title", "Status", "Scanned Date", "Google Books")
@@ -64,26 +62,6 @@ def read(text: str, size: int = 7) -> list[dict[str, str]]:
 def reply(*args: str, **kwargs: str) -> Reply:
     """The same page from a server."""
     return Reply(table(*args, **kwargs).encode(), headers={"Content-Type": "text/html; charset=utf-8"})
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits between tries, a hundred times shorter."""
-    monkeypatch.setattr(session, "_jittered", tenacity.wait_random(0, 0.01))
-
-
-@pytest.fixture
-def grin() -> Iterator[ScriptedGrin]:
-    """A server."""
-    with ScriptedGrin() as server:
-        yield server
-
-
-@pytest.fixture
-def client(grin: ScriptedGrin, tmp_path: Path) -> Iterator[GrinClient]:
-    """A client of that server, with two tries."""
-    with GrinClient(grin.settings(tmp_path)) as made:
-        yield made
 
 
 @pytest.mark.quirk("html-lists")

@@ -5,40 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import tenacity
 
 from common.errors import Halt, Retry
-from common.grin import download, room, session
+from common.grin import room
 from common.grin.client import GrinClient
 from common.grin.partial import Build, Partial
 from tests.scripted import Reply, ScriptedGrin, page
 from tests.unit.downloading import ARCHIVE, CUT, DATA, E1, PREFIXED, WHOLE, fetched, part, rest, start_of
 
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits between tries, a hundred times shorter."""
-    monkeypatch.setattr(session, "_jittered", tenacity.wait_random(0, 0.01))
-    monkeypatch.setattr(download, "MISSING_WAITS", (0.01, 0.01))
-
-
-@pytest.fixture
-def grin() -> Iterator[ScriptedGrin]:
-    """A server."""
-    with ScriptedGrin() as server:
-        yield server
-
-
-@pytest.fixture
-def client(grin: ScriptedGrin, tmp_path: Path) -> Iterator[GrinClient]:
-    """A client of that server, with two tries."""
-    with GrinClient(grin.settings(tmp_path)) as made:
-        yield made
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def broken_off(grin: ScriptedGrin, client: GrinClient, folder: Path) -> Path:

@@ -19,20 +19,9 @@ from common.grin.errors import Passing, QueueFull
 from common.grin.session import Session
 from tests.scripted import Reply, ScriptedGrin, Seen, page, redirect
 
+pytestmark = pytest.mark.usefixtures("short_waits")
+
 ROW = Reply(b"39000000000018\n")
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits between tries, a hundred times shorter."""
-    monkeypatch.setattr(session, "_jittered", tenacity.wait_random(0, 0.01))
-
-
-@pytest.fixture
-def grin() -> Iterator[ScriptedGrin]:
-    """A server."""
-    with ScriptedGrin() as server:
-        yield server
 
 
 @pytest.fixture
