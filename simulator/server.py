@@ -75,7 +75,7 @@ class GrinServer:
         site = Site(resources, gate, self.tokens, self.faults, self.control, self._closing.wait)
         self._listener = _Listener(port, site)
         self.tokens.token_uri, self.tokens.auth_uri = self.token_uri, self.auth_uri
-        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), name="grin", daemon=True)
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.02,), name="grin", daemon=True)
 
     @property
     def url(self) -> str:

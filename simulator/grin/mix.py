@@ -49,8 +49,11 @@ def shares(named: Mapping[State, float]) -> dict[State, float]:
 def drawn(named: Mapping[State, float], count: int, seed: int, most: Mapping[State, tuple[int, State]]) -> bytearray:
     """The code of each book's state; those above the `most` of their state get the state beside it."""
     edges = list(accumulate(shares(named)[state] * _GRAIN for state in STATES))
-    table = bytes(min(bisect_right(edges, point), len(STATES) - 1) for point in range(_GRAIN))
     dice = array("H", random.Random(f"states {seed}").randbytes(2 * count))
+    # Sorted out once for each face of the dice, or for each throw, whichever is less work.
+    table = {
+        face: min(bisect_right(edges, face), len(STATES) - 1) for face in (dice if count < _GRAIN else range(_GRAIN))
+    }
     states = bytearray(map(table.__getitem__, dice))
     for state, (limit, instead) in most.items():
         _thin(states, CODES[state], max(0, limit), CODES[instead])
