@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +30,9 @@ _DAY = 86_400.0
 # Barcodes of one reason are cut into lines of so many, and the file is read in pieces of so many bytes.
 _LINE, _PIECE = 5_000, 1 << 20
 _STATUSES = frozenset({*Status, FAILED})
+_AT_WORK = frozenset({Status.ACCEPTED, Status.IN_PROCESS, Status.CONVERTED})
+# Of a book that was asked for and has been in the pool since: if it is gone, it was pushed out, and no list lags.
+SEEN = "seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class Mark:
     """How often in a row it was asked for and accepted, or answered with something that nobody knows."""
     failed: str = ""
     """The failure that is known, by GRIN's date or its reason."""
+
+
+_SEEN = Mark(SEEN, 0.0, 0)
 
 
 class Asked:
@@ -88,7 +94,7 @@ class Asked:
     def why_not(self, barcode: str, moment: float) -> str:
         """Why this book, which is on no list of GRIN's, is not to be asked for now; empty when it is."""
         mark = self._marks.get(barcode)
-        if mark is None:
+        if mark is None or mark.status == SEEN:
             return ""
         if mark.status == Status.REFUSED:
             return "refused"
@@ -100,6 +106,16 @@ class Asked:
         if waited < GRACE:
             return "asked lately"
         return "given up" if mark.count >= CAP else ""
+
+    def note_seen(self, in_process: Iterable[str], converted: Iterable[str]) -> None:
+        """Which of the books that were asked for are on GRIN's lists now; only this process remembers it."""
+        now_at_work = Mark(Status.IN_PROCESS.value, time.time(), 0)
+        for books, status in ((in_process, now_at_work.status), (converted, SEEN)):
+            for barcode in books:
+                mark = self._marks.get(barcode)
+                if mark is not None and mark.status in _AT_WORK:
+                    fresh = replace(now_at_work, status=status, failed=mark.failed) if mark.failed else None
+                    self._marks[barcode] = fresh or (now_at_work if status != SEEN else _SEEN)
 
     def record(self, answers: Mapping[str, Answered]) -> None:
         """Remember GRIN's answers to one request; durable when this returns."""

@@ -112,10 +112,9 @@ class Keeper:
             self.says.put(sentence)
 
     def _round(self) -> None:
-        self.books = {name: count for name, count in self.books.items() if name == "available"}
         client = self._client = GrinClient(self.settings)
         try:
-            found = read_lists(client, self._asked)
+            found = self._lists(client)
             self._took(found)
             if self.settings.seed.convert:
                 self._convert(client, found)
@@ -126,6 +125,14 @@ class Keeper:
         if self.trouble:
             self.trouble = ""
             self.says.put("GRIN's lists can be read again.")
+
+    def _lists(self, client: GrinClient) -> Lists:
+        try:
+            return read_lists(client, self._asked)
+        except BaseException:
+            # An old figure would look like one of now.
+            self.books = {name: count for name, count in self.books.items() if name == "available"}
+            raise
 
     def _took(self, found: Lists) -> None:
         """All that the lists are good for, without asking GRIN for more."""

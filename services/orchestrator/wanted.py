@@ -38,6 +38,7 @@ def read_lists(client: GrinClient, asked: Asked) -> Lists:
     found = Lists(set(client.barcodes("in_process")), {e.barcode: e.converted for e in client.entries("converted")})
     failed: list[Entry] = list(client.entries("failed"))
     asked.refresh()
+    asked.note_seen(found.in_process, found.converted)
     asked.record_failed(failed, found.in_process | found.converted.keys())
     found.failed = dict.fromkeys(entry.barcode for entry in failed)
     return found

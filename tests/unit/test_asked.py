@@ -73,6 +73,18 @@ def test_lists_that_lag(settings: Settings) -> None:
     assert remembered(settings).why_not("A2", time.time()) == ""
 
 
+@pytest.mark.quirk("pool-drops-its-oldest")
+def test_seen_since(settings: Settings) -> None:
+    """A book that was in the pool since is asked for at once when it is gone; from the queue its grace begins anew."""
+    answer(settings, Status.ACCEPTED, "S1", "S2", "S3")
+    age(settings, GRACE + 1)
+    asked = remembered(settings)
+    asked.note_seen(["S1", "X1"], ["S2", "X2"])
+    assert [asked.why_not(b, time.time()) for b in ("S1", "S2", "S3", "X1")] == ["asked lately", "", "", ""]
+    asked.record({"S2": Answered(Status.ACCEPTED, "Success")})
+    assert asked.why_not("S2", time.time()) == "asked lately"
+
+
 @pytest.mark.quirk("process-other-error")
 def test_unknown_answers(settings: Settings) -> None:
     """An answer that nobody knows is tried again after a day, a few times, and then as a failed one."""

@@ -17,7 +17,9 @@ import pytest
 from common import board, listing
 from common.config import Settings
 from common.grin.client import GrinClient
+from common.grin.process import Answered, Status
 from common.ledger import Ledger
+from services.orchestrator.asked import Asked
 from services.orchestrator.keeper import Keeper
 from services.orchestrator.pool_pace import PoolPace
 from services.orchestrator.up import prepare
@@ -198,8 +200,26 @@ def test_asks_for_conversions_round_by_round(site: Site) -> None:
         assert any("Asked GRIN for" in sentence for sentence in said(keeper))
 
 
+@pytest.mark.quirk("pool-drops-its-oldest")
+def test_an_archive_that_was_pushed_out(site: Site) -> None:
+    """A book whose archive goes before it is fetched is asked for again at once, though it was asked for lately."""
+    settings = site.settings(seed={"convert": True, "every": 0.3, "keep": 1})
+    prepare(settings)
+    book = site.truth(State.NEW)[0]
+    Asked(settings).record({book: Answered(Status.ACCEPTED, "Success")})
+    ledger, first = ledger_of(settings), settings.bucket_paths()[0]
+    board.Seeder(settings.global_.pipeline_dir, ledger, "s").seed_all([book], first, "p", "d")
+    url = f"{site.server.url.removesuffix('/libraries')}/_simulator/books"
+    httpx.post(url, json={book: "CONVERTED"}, verify=False)
+    with keeping(settings, fills=False) as keeper:
+        until(lambda: keeper.books.get("available"))
+        assert site.asked_for()[book] == 0
+        httpx.post(url, json={book: "NEW"}, verify=False)
+        until(lambda: site.asked_for()[book] == 1)
+
+
 def test_pace() -> None:
-    """Books brought home in a day are those between the first count and the last; dropped ones make it no less than 0."""
+    """Books brought home in a day are those between the first count and the last, and never less than none."""
     pace = PoolPace()
     assert pace.in_a_day() == 0
     for behind in (10, 12, 17):
