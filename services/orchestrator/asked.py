@@ -42,7 +42,7 @@ class Mark:
     status: str
     at: float
     count: int
-    """How often in a row it was asked for and accepted, or answered with something that nobody knows."""
+    """How often in a row it was asked for and taken, or answered with something that nobody knows."""
     failed: str = ""
     """The failure that is known, by GRIN's date or its reason."""
 
@@ -75,12 +75,13 @@ class Asked:
         """The books that GRIN may not convert, as it has said."""
         return (barcode for barcode, mark in self._marks.items() if mark.status == Status.REFUSED)
 
-    def refresh(self) -> None:
-        """Read what was written since the last time, by whomever; a line that has no end yet waits."""
+    def refresh(self) -> bool:
+        """Read what was written since the last time, by whomever: whether anything was. A line without an end waits."""
+        before = self._offset
         try:
             file = os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
         except FileNotFoundError:
-            return
+            return False
         with file:
             file.seek(self._offset)
             rest = b""
@@ -90,6 +91,7 @@ class Asked:
                     self._take(line)
             self._offset = file.tell() - len(rest)
         self._shared.clear()
+        return self._offset > before
 
     def why_not(self, barcode: str, moment: float) -> str:
         """Why this book, which is on no list of GRIN's, is not to be asked for now; empty when it is."""
@@ -188,9 +190,8 @@ def _after(before: Mark | None, status: str, at: float, failed: str) -> Mark:
         return Mark(FAILED, at, 0, failed)
     if status == Status.OTHER:
         return Mark(status, at, before.count + 1 if before and before.status == status else 1, known)
-    counted = status == Status.ACCEPTED
-    asked = before.count if before and before.status not in (FAILED, Status.OTHER, Status.REFUSED) else 0
-    return Mark(status, at, asked + counted, known)
+    asked = before.count if before and before.status in _AT_WORK else 0
+    return Mark(status, at, asked + 1, known)
 
 
 def _events(line: bytes) -> Iterator[tuple[str, str, float, str]]:

@@ -193,6 +193,9 @@ class Keeper:
         try:
             self._counted(available)
             with alone(self.settings):
+                if self._asked.refresh():
+                    # Somebody else has asked since these lists were read: the next round knows what room is left.
+                    return
                 report = conversion.ask(conversion.wanted().everything(available))
         except Busy:
             return

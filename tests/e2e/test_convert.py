@@ -94,11 +94,16 @@ def test_all_come_home(pipeline: Converting, figure: Callable[[str], None]) -> N
         until(lambda: pipeline.delivered() == rest and pipeline.failed() == bad, 60)
         rounds = len(pipeline.control("requests"))
         until(lambda: len(pipeline.control("requests")) > rounds + 12)
-        status = pipeline.status()["grin"]
+        status = pipeline.status()
+        told = pipeline.ask("status").stdout
+        alive = min(status["orchestrators"], key=lambda one: float(one["heartbeat_age"]))
+        metrics = httpx.get(alive["metrics"], verify=False).text
     finally:
         assert stop(second) == 0
     figure(f"{len(rest)} books asked for and home through a kill -9 in {time.monotonic() - began:.0f} s")
-    assert status["lists"]["failed"] == 1
+    assert status["grin"]["lists"]["failed"] == 1
+    assert ", 1 failed." in told
+    assert 'grin_queue_books{list="failed"} 1.0' in metrics
     asked = pipeline.asked_for()
     assert set(asked) == {*rest, *bad, refused, broken, "UNKNOWN-1"}
     # A batch that was answered and not yet remembered when the kill came may be asked for a second time: no more.

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from common import board, listing
 from common.config import Settings
@@ -24,7 +25,7 @@ from services.orchestrator.keeper import Keeper
 from services.orchestrator.pool_pace import PoolPace
 from services.orchestrator.up import prepare
 from simulator.grin.entry import State
-from tests.helpers import until
+from tests.helpers import Line, stop, until
 from tests.libraries import Site, serving
 from tests.scripted import Reply, ScriptedGrin
 
@@ -183,6 +184,31 @@ def test_stops_although_a_request_hangs(tmp_path: Path) -> None:
             until(lambda: grin.asked("_in_process"))
             began = time.monotonic()
         assert time.monotonic() - began < 2
+        silent.set()
+
+
+def test_up_ends_although_a_request_hangs(tmp_path: Path) -> None:
+    """`up` beats, serves and ends by SIGTERM as ever while GRIN is silent."""
+    silent = threading.Event()
+    with ScriptedGrin() as grin:
+        grin.at("_in_process", Reply(b"A1\n", promised=100, then_wait=silent))
+        line = Line(tmp_path, "")
+        settings = grin.settings(tmp_path)
+        wanted = {"base_url": settings.grin.base_url, "token_uri": settings.grin.token_uri, "idle_timeout": 60}
+        pipes = {"input_pipe": "pipeline/00_b", "output_pipe": "pipeline/01_b"}
+        whole = {
+            "global": {"library": "TESTLIB", **line.common},
+            "grin": {**wanted, "credentials_file": "credentials.json"},
+            "filters": [{"name": "downloader", "class": "Downloader", **pipes}],
+            "board": {"listen": "127.0.0.1:0"},
+        }
+        line.config.write_text(yaml.safe_dump(whole))
+        up = line.up("--no-stages")
+        until(lambda: grin.asked("_in_process"))
+        until(lambda: line.status()["orchestrators"][0]["heartbeat_age"] < 1)
+        began = time.monotonic()
+        assert stop(up) == 0
+        assert time.monotonic() - began < 3
         silent.set()
 
 
