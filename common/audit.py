@@ -19,7 +19,7 @@ from common.ledger import Event, last, now
 _MAX_PAUSE = 64 * 1024
 # The events that may be why a token lies in a state. What ends a reason stands there too, and gives none.
 _WHY = {
-    board.WAITING: ("redo", "halted", "done", "deferred", "failed", "retried", "released"),
+    board.WAITING: ("redo", "halted", "done", "deferred", "failed", "retried", "released", "renewed", "reseeded"),
     board.DEFERRED: ("failed", "deferred", "halted", "redo"),
     board.FAILED: ("failed", "deferred", "halted", "redo"),
     board.HELD: ("held", "failed"),

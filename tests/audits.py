@@ -79,6 +79,10 @@ class Shelf:
         for barcode in barcodes:
             assert self.seeder.seed(barcode, self.buckets[0], str(common.processing_bucket), common.done_bucket)
 
+    def forget(self) -> None:
+        """Workers from now on are new ones."""
+        self._desks.clear()
+
     def work(self, barcode: str, *stages: str) -> None:
         """Let the stages work on a book, as their workers do."""
         for name in stages or STAGES:

@@ -9,7 +9,7 @@ from common import board, durable, workfiles
 from common.config import Settings
 from common.deliveries import Stored, deliveries
 from common.heartbeat import seen
-from common.ledger import Event, last
+from common.ledger import Event, NoLedger, last
 from common.token import TokenError, is_barcode, parse
 from services.orchestrator.audit_store import GONE, Store, uploaders
 from services.orchestrator.discrepancy import CHANGED, EXTRA, HOME, MISSING, PLACE, RESEED, RESEND, STUCK, Discrepancy
@@ -130,6 +130,21 @@ class Checks:
             if fault:
                 found.append(_fault(barcode, stored, fault, newest))
         return found
+
+    def is_gone(self, barcode: str) -> bool:
+        """Whether nothing at all of a delivered book is in the store."""
+        home = self.sightings.home(barcode)
+        if home is None or self.store is None:
+            return False
+        try:
+            expected = self.store.expected(deliveries(self.sightings.ledger.read(barcode)))
+        except (NoLedger, PermissionError):
+            return False
+        faults = {self.store.fault(stored, deep=False) for stored in expected.values()}
+        if faults != {GONE}:
+            return False
+        elsewhere = self._store_of(barcode, home)
+        return elsewhere is self.store or all(elsewhere.fault(one, deep=False) == GONE for one in expected.values())
 
     def _store_of(self, barcode: str, home: Sight) -> Store:
         assert self.store is not None

@@ -7,7 +7,9 @@ has written into the book's ledger in between.
 
 from __future__ import annotations
 
+import heapq
 import os
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,6 +34,8 @@ _PAUSE, _QUIET = 0.5, 2.0
 # Books that share this waiting.
 _BATCH = 4096
 _REPORT_EVERY = 100_000
+# Of so many delivered books, chosen by lot, the most may not be missing whole; of a very few, all may be.
+_SAMPLE, _FEW = 50, 5
 _DISK = "See that it is mounted and can be read, then audit again."
 
 
@@ -47,6 +51,8 @@ class Orders:
     grin: bool = True
     limit: int | None = None
     dry_run: bool = False
+    force: bool = False
+    """Even though most books are missing from the store."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,18 @@ class Audit:
         delivered = any(listing.count(last, board.WAITING, 1) for last in self.sightings.lasts)
         if self.checks.store is not None and (delivered or self.orders.rebuild):
             self.checks.store.require()
+            if not (self.orders.force or self.orders.barcodes):
+                self._require_books(self.checks.store.root)
+
+    def _require_books(self, store: Path) -> None:
+        """Halt when most books are missing whole: a stray file in the mount point does not make it the store."""
+        every = chain.from_iterable(map(listing.barcodes, self.sightings.lasts))
+        chosen = heapq.nsmallest(_SAMPLE, every, key=lambda _: random.random())  # noqa: S311 - no secret
+        gone = sum(self.checks.is_gone(barcode) for barcode in chosen)
+        if gone >= _FEW and gone > len(chosen) / 2:
+            reason = f"Of {len(chosen)} delivered books that were looked for, {gone} are not in {store} at all."
+            cure = "Is it mounted, and the right one? If they are really lost: --force. Nothing was done."
+            raise Halt(reason, cure)
 
     def _results(self) -> Iterator[Result]:
         yield from self._store()

@@ -187,6 +187,29 @@ def test_a_store_that_is_not_mounted_is_not_taken_for_an_empty_one(
     assert shelf.line.tokens() == before
 
 
+@pytest.mark.parametrize("stray", ["a file", "one new book"])
+def test_a_mount_point_with_something_in_it_is_not_the_store(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str], stray: str
+) -> None:
+    """Where most books are missing whole nothing is fixed, unless somebody says that they are really lost."""
+    shelf.deliver("A4", "A5", "A6")
+    shelf.done.rename(shelf.done.with_name("unmounted"))
+    shelf.done.mkdir()
+    if stray == "a file":
+        (shelf.done / "README").write_text("mount here")
+    else:
+        # The uploader knows nothing of the unmounting when it was started afterwards.
+        shelf.forget()
+        shelf.deliver("A7")
+    before = sorted(path.name for path in shelf.buckets[-1].glob("*.json"))
+    assert shelf.audit("--fix") == 3
+    assert "are not in" in capsys.readouterr().err
+    assert sorted(path.name for path in shelf.buckets[-1].glob("*.json")) == before
+    assert shelf.audit("--fix", "--force") == 0
+    assert "set right" in capsys.readouterr().err
+    assert sorted(path.stem for path in shelf.buckets[0].glob("*.json")) == ["A1", "A2", "A3", "A4", "A5", "A6"]
+
+
 def test_a_store_that_is_unmounted_meanwhile(
     shelf: Shelf, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
