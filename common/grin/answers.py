@@ -68,7 +68,9 @@ def judged(endpoint: str, response: httpx.Response, *, html_ok: bool) -> Answer:
 
 
 def named(error: httpx.RequestError) -> str:
-    """What happened to a connection, for a sentence."""
+    """What happened to a connection, for a sentence; never a header's value, which may be a token."""
+    if isinstance(error, httpx.ProtocolError):
+        return type(error).__name__
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

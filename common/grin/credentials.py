@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import stat
 import threading
 import time
@@ -20,7 +21,7 @@ from google.oauth2 import credentials as person
 from google.oauth2 import service_account
 
 from common.errors import Halt
-from common.grin.errors import Passing
+from common.grin.errors import Away, Passing
 from common.settings import GrinSettings
 
 SCOPES = (
@@ -33,6 +34,7 @@ SERVICE, PERSON = "service_account", "authorized_user"
 _SHARE, _USUAL_LIFE = 0.8, 3000.0
 # Where no new one is to be had, the old one is used while it lasts, and Google asked again after so many seconds.
 _SOON = 10.0
+_TOKEN = re.compile(r"[!-~]+")
 Google = service_account.Credentials | person.Credentials
 _CURE = "Let grin.credentials_file name a service account's key or an authorised user's file, as Google made it."
 
@@ -95,6 +97,7 @@ class AccessToken:
 
     def __init__(self, settings: GrinSettings, http: httpx.Client, on_request: Callable[[str, str], None]) -> None:
         self._settings = settings
+        self._host = httpx.URL(settings.token_uri).host
         self._transport = _Transport(http, on_request)
         self._lock = threading.Lock()
         self._bearer = Bearer(0, "")
@@ -139,12 +142,17 @@ class AccessToken:
         except exceptions.RefreshError as error:
             raise _refused(error) from None
         except exceptions.TransportError as error:
-            host = httpx.URL(self._settings.token_uri).host
-            raise Passing(f"No access token could be had from {host} ({error}).") from None
+            raise Away(f"No access token could be had from {self._host} ({error}).") from None
+        except Exception as error:  # noqa: BLE001 - google-auth trusts the server's words, which may be any page's
+            raise Away(f"{self._host} answers with what is no access token ({type(error).__name__}).") from None
+        token = google.token
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            # It is not shown: but for a stray character it may be good.
+            raise Away(f"{self._host} answers with what is no access token.")
         # google-auth counts the last minutes of a token as over, and a short-lived one as never good.
         life = (google.expiry - _utcnow()).total_seconds() if google.expiry else _USUAL_LIFE
         self._ends, self._renew_at = asked + life, asked + _SHARE * life
-        self._bearer = Bearer(self._bearer.number + 1, str(google.token))
+        self._bearer = Bearer(self._bearer.number + 1, token)
 
 
 def _utcnow() -> datetime:
@@ -184,7 +192,7 @@ def _parsed(file: Path) -> dict[str, Any]:
         info = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise Halt(f"The credentials file {file} cannot be read: {error.strerror}.", _CURE) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Halt(f"The credentials file {file} is not JSON.", _CURE) from None
     if not isinstance(info, dict):
         raise Halt(f"The credentials file {file} holds no JSON object.", _CURE)
@@ -199,7 +207,7 @@ def _made(info: dict[str, Any], settings: GrinSettings) -> Google:
             f"The credentials file {file} is a client's secret: it stands for a program, and for no person yet.", cure
         )
     kind = info.get("type", PERSON)
-    if kind not in {SERVICE, PERSON}:
+    if kind not in (SERVICE, PERSON):
         raise Halt(f"The credentials file {file} is of the kind {kind!a:.60}, which GRIN does not take.", _CURE)
     try:
         return _service_account(info, settings) if kind == SERVICE else _person(info, settings)
@@ -238,7 +246,7 @@ def _refused(error: exceptions.RefreshError) -> Halt | Passing:
     answer = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], dict) else {}
     code = str(answer.get("error", "no reason given"))[:60]
     if error.retryable:
-        return Passing(f"Google gives no access token just now ({code}).")
+        return Away(f"Google gives no access token just now ({code}).")
     cure = "Make new credentials (the consent may be withdrawn or the key deleted) and put them into the file: a person"
     cure += " by `grin-pipeline auth login`. A key is refused, too, where this machine's clock is wrong by minutes."
     return Halt(f"Google refuses the credentials ({code}).", cure)

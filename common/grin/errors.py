@@ -19,3 +19,7 @@ class LoginPage(Exception):  # noqa: N818 - what GRIN answered, not an error yet
     def __init__(self, number: int = 0) -> None:
         super().__init__(f"access token {number} is not good")
         self.number = number
+
+
+class Away(Passing):
+    """GRIN, or Google's token server, cannot be spoken with at all: no book's fault, so the stage halts if it lasts."""

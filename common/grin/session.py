@@ -18,7 +18,7 @@ from common.errors import Halt, Retry
 from common.grin.answers import Answer, judged, named
 from common.grin.connections import Connections, client
 from common.grin.credentials import AccessToken
-from common.grin.errors import LoginPage, Passing, QueueFull
+from common.grin.errors import Away, LoginPage, Passing, QueueFull
 from common.grin.rate import RateLimit
 from common.settings import GrinSettings
 
@@ -27,6 +27,8 @@ __all__ = ["Answer", "Session"]
 MAX_HOPS = 5
 # A server that wants us to wait longer than this gets its wait from the board, not from a sleeping worker.
 LONGEST_WAIT = 60.0
+# Nobody answers at all; a broken answer may be of this one archive.
+_NOBODY = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 _jittered = tenacity.wait_random_exponential(multiplier=0.5, max=20)
 _Result = TypeVar("_Result")
 
@@ -68,14 +70,17 @@ class Session:
         self._google.close()
 
     def persist(self, work: Callable[[], _Result]) -> _Result:
-        """Do `work`, again after short waits while its faults are Passing; the last of them goes up."""
+        """Do `work`, again after short waits while its faults are Passing; the last of them goes up, Away as a Halt."""
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self._settings.tries),
             wait=_wait,
             retry=tenacity.retry_if_exception(_is_brief),
             reraise=True,
         )
-        return retrying(work)
+        try:
+            return retrying(work)
+        except Away as error:
+            raise Halt(error.reason, "See whether this machine can reach it; the stage goes on by itself.") from None
 
     def get(
         self,
@@ -137,7 +142,8 @@ class Session:
             )
         except httpx.RequestError as error:
             self._on_request(wanted.endpoint, "error")
-            raise Passing(f"GRIN at {wanted.url.host} cannot be reached ({named(error)}).") from None
+            fault = Away if isinstance(error, _NOBODY) else Passing
+            raise fault(f"GRIN at {wanted.url.host} cannot be reached ({named(error)}).") from None
         self._on_request(wanted.endpoint, str(response.status_code))
         return token.number, response
 

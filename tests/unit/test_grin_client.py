@@ -212,9 +212,9 @@ def test_an_unexpected_status(grin: ScriptedGrin, client: GrinClient, tmp_path: 
 
 
 def test_nobody_answers(grin: ScriptedGrin, tmp_path: Path) -> None:
-    """A server that is not there is a Retry that names the host."""
+    """A server that is not there is no book's fault: a Halt that names the host."""
     settings = grin.settings(tmp_path, base_url="http://127.0.0.1:9/libraries")
-    with GrinClient(settings) as client, pytest.raises(Retry, match=r"127\.0\.0\.1 cannot be reached"):
+    with GrinClient(settings) as client, pytest.raises(Halt, match=r"127\.0\.0\.1 cannot be reached"):
         client.download("B1", tmp_path / ARCHIVE)
 
 

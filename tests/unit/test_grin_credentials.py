@@ -15,17 +15,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from common.errors import Halt
+from common.grin.client import GrinClient
 from common.grin.credentials import AccessToken, read_credentials
 from common.grin.errors import Passing
 from common.settings import Settings
 from tests.scripted import Reply, ScriptedGrin
-
-
-@pytest.fixture
-def grin() -> Iterator[ScriptedGrin]:
-    """A server with a token endpoint."""
-    with ScriptedGrin() as server:
-        yield server
 
 
 @pytest.fixture
@@ -115,6 +109,35 @@ def test_a_token_outlives_googles_absence(tmp_path: Path, http: httpx.Client) ->
         token.value()
 
 
+def answer(**members: object) -> bytes:
+    """What a token endpoint may say."""
+    return json.dumps({"access_token": "c4nary", "expires_in": 3600, **members}).encode()
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>The proxy wants a login</html>",
+        b"[]",
+        answer(expires_in="abc"),
+        answer(expires_in=1e300),
+        answer(access_token="c4nary\r\nEvil: y"),
+        answer(access_token="c4nary\n"),
+        answer(access_token="c4näry"),
+        answer(access_token=""),
+        answer(access_token=["c4nary"]),
+    ],
+)
+def test_what_is_no_token_halts(tmp_path: Path, grin: ScriptedGrin, client: GrinClient, body: bytes) -> None:
+    """A page of a proxy, or a token that no header can hold, is no book's fault, and is never shown."""
+    grin.token_reply = Reply(body, headers={"Connection": "close"})
+    with pytest.raises(Halt, match="no access token") as halted:
+        client.download("B1", tmp_path / "B1.tar.gz.gpg")
+    assert "c4n" not in f"{halted.value.reason} {halted.value.cure}"
+    assert [seen.path for seen in grin.seen if "libraries" in seen.path] == []
+
+
 def test_the_file_is_read_at_each_renewal(tmp_path: Path, grin: ScriptedGrin, http: httpx.Client) -> None:
     """What a person has put into the file meanwhile is what the next renewal sends."""
     settings = grin.settings(tmp_path)
@@ -173,6 +196,8 @@ def test_a_file_for_its_owner(tmp_path: Path, grin: ScriptedGrin, mode: int) -> 
         ("[]", "holds no JSON object"),
         ("{}", "has no refresh_token"),
         ('{"refresh_token": null, "client_id": "i", "client_secret": "s3cret"}', "has no refresh_token"),
+        ('{"type": []}', "of the kind"),
+        ("[" * 100_000, "is not JSON"),
         ('{"type": "external_account", "audience": "s3cret"}', "of the kind 'external_account'"),
         ('{"installed": {"client_id": "i", "client_secret": "s3cret"}}', "is a client's secret"),
         ('{"web": {"client_id": "i", "client_secret": "s3cret"}}', "is a client's secret"),
