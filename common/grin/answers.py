@@ -16,6 +16,8 @@ from common.grin.pages import has_table, is_page
 
 PROCESS = "_process"
 _DATA = frozenset({200, 206, 404, 416})
+# A server that wants longer, by mistake or by a date of its own, is asked again after this, in seconds.
+_LONGEST = 3600.0
 # As much of a page is looked at to tell what it is.
 _MOST_OF_A_PAGE = 65_536
 _LOGIN = re.compile(rb"servicelogin|<title[^>]*>\s*(sign in|google accounts)", re.IGNORECASE)
@@ -111,12 +113,12 @@ def _verdict(endpoint: str, response: httpx.Response) -> Exception:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds; a date is measured by the server's own clock, where it tells it."""
+    """Seconds, an hour at most; a date is measured by the server's own clock, where it tells it."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
-        return float(text)
+        return min(float(text), _LONGEST)
     until, now = _stamp(text), _stamp(response.headers.get("Date", ""))
-    return None if until is None else max(0.0, until - (time.time() if now is None else now))
+    return None if until is None else min(max(0.0, until - (time.time() if now is None else now)), _LONGEST)
 
 
 def _stamp(text: str) -> float | None:

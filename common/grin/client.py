@@ -8,10 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote, urlencode
 
-from common.errors import Retry
+from common.errors import Halt, Retry
 from common.grin import lists, pages, process
 from common.grin.download import Download, Fetch, OnBytes
 from common.grin.entries import Entry, of_rows
+from common.grin.errors import Passing
 from common.grin.paging import PAGE_ROWS, Paging, no_such_list, rows_of
 from common.grin.partial import Partial
 from common.grin.process import Answered
@@ -127,9 +128,23 @@ class GrinClient:
         What has come of a download that broke off is kept in the folder `keep`, by default one beside `target`.
         """
         part = Partial(keep or target.with_name(f".{target.name}.partial"), target)
-        done = Fetch(self._session, self.library, self._archive_urls(barcode), part, on_bytes).run()
+        try:
+            done = Fetch(self._session, self.library, self._archive_urls(barcode), part, on_bytes).run()
+        except Passing as error:
+            if self._is_away():
+                cure = "The stage goes on by itself when GRIN answers again."
+                raise Halt(f"{error.reason} It answers nothing else either.", cure) from None
+            raise
         self._has_prefix = done.url != self.archive_url(barcode)
         return done
+
+    def _is_away(self) -> bool:
+        """Whether GRIN does not even give its cheapest page: then no book is at fault."""
+        try:
+            with self._session.get("summary", f"{self.url('')}?format=text&result_count=1", html_ok=True):
+                return False
+        except Passing:
+            return True
 
     def _archive_urls(self, barcode: str) -> list[str]:
         """Both names that archives have at libraries, the one that the last book had first."""

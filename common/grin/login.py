@@ -114,7 +114,10 @@ class Consent:
 
     def code(self, address: str) -> str:
         """The code in the address that Google has sent the browser to; OtherLogin for a strange one, Halt for a no."""
-        told = {name: values[0] for name, values in parse_qs(urlsplit(address.strip()).query).items()}
+        try:
+            told = {name: values[0] for name, values in parse_qs(urlsplit(address.strip()).query).items()}
+        except ValueError:
+            told = {}
         if not secrets.compare_digest(told.get("state", "").encode(), self._state.encode()):
             cure = "Use the address that was printed last, once, and paste the whole of what the browser shows then."
             raise OtherLogin("That answer does not belong to this login: its state is another one.", cure)
@@ -187,7 +190,7 @@ class Door:
         self.answers: queue.SimpleQueue[str | Halt] = queue.SimpleQueue()
         self.read: Callable[[str], str] = str
         try:
-            self._server = ThreadingHTTPServer((host, port), type("Handler", (_Handler,), {"door": self}))
+            self._server = _Server((host, port), type("Handler", (_Handler,), {"door": self}))
         except OSError as error:
             problem = f"Port {port} of {host} cannot be listened at ({error.strerror}); give another with --port."
             raise ConfigError([problem]) from None
@@ -258,6 +261,11 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>GRIN Pipe
 """
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: whoever hung up is no matter for the person at the terminal."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     door: Door
     timeout = 10
@@ -271,11 +279,12 @@ class _Handler(BaseHTTPRequestHandler):
             answer: str | Halt = self.door.read(self.path)
         except Halt as error:
             answer = error
+        # First of all: a browser that goes away before it has its page must not cost the consent.
+        self.door.answers.put(answer)
         if isinstance(answer, Halt):
             self._say(400, "That was no login", f"{answer.reason} {answer.cure}")
         else:
             self._say(200, "Thank you", "You can close this page; the terminal says how it went on.")
-        self.door.answers.put(answer)
 
     def log_message(self, *_: object) -> None:
         """Say nothing: the address holds the code."""

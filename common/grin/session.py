@@ -140,6 +140,8 @@ class Session:
             response = self._connections.send(
                 self._connections.build(wanted.method, wanted.url, headers, wanted.body, idle)
             )
+        except httpx.InvalidURL:
+            raise Retry("GRIN redirects to an address that is none.") from None
         except httpx.RequestError as error:
             self._on_request(wanted.endpoint, "error")
             fault = Away if isinstance(error, _NOBODY) else Passing

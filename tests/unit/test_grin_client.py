@@ -192,6 +192,25 @@ def test_passing_faults(grin: ScriptedGrin, client: GrinClient, tmp_path: Path, 
     assert len(grin.asked(ARCHIVE)) == 4
 
 
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_fault_of_everything_is_no_books(grin: ScriptedGrin, client: GrinClient, tmp_path: Path, status: int) -> None:
+    """When GRIN gives not even its cheapest page the stage halts, so that an outage costs no book an attempt."""
+    grin.at(ARCHIVE, Reply(status=status))
+    grin.at("", Reply(status=status))
+    with pytest.raises(Halt, match=f"{status}.*nothing else"):
+        client.download("B1", tmp_path / ARCHIVE)
+
+
+@pytest.mark.parametrize(
+    "location", ["javascript:alert(1)", "http://[::1", "http://x\x00y/", "//", "http://:99999999/"]
+)
+def test_redirects_to_nonsense(grin: ScriptedGrin, client: GrinClient, tmp_path: Path, location: str) -> None:
+    """An address that is none is a verdict in a sentence, never an unexpected error."""
+    grin.at(ARCHIVE, redirect(location))
+    with pytest.raises((Halt, Retry)):
+        client.download("B1", tmp_path / ARCHIVE)
+
+
 def test_retry_after(grin: ScriptedGrin, client: GrinClient, tmp_path: Path) -> None:
     """A long Retry-After is the board's delay and costs no second request; a short one is waited for."""
     grin.at(ARCHIVE, Reply(status=429, headers={"Retry-After": "1800"}))

@@ -6,7 +6,10 @@ import base64
 import hashlib
 import json
 import os
+import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -124,11 +127,28 @@ def test_a_pasted_address(settings: GrinSettings, door: Door) -> None:
     """Where the browser cannot reach the port, the address that it shows does as well; a wrong one is told."""
     consent, said = Consent(settings, CLIENT, door.uri), list[str]()
     read, write = os.pipe()
-    os.write(write, f"\nnonsense\nhttp://127.0.0.1:9/{answer(consent, code='pasted')}\n".encode())
+    os.write(write, f"\nnonsense\nhttp://[abc\nhttp://127.0.0.1:9/{answer(consent, code='pasted')}\n".encode())
     with os.fdopen(read) as typed:
         assert wait_for_code(door, consent, 10, said.append, typed) == "pasted"
     os.close(write)
-    assert len(said) == 1
+    assert len(said) == 2
+
+
+def test_a_browser_that_hangs_up(settings: GrinSettings, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    """A connection that is reset before the page is out costs nobody the consent, and says nothing in the terminal."""
+    consent = Consent(settings, CLIENT, door.uri)
+
+    def browse() -> None:
+        with socket.create_connection(("127.0.0.1", httpx.URL(door.uri).port or 0)) as browser:
+            browser.sendall(f"GET /{answer(consent, code='good')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    thread = threading.Timer(0.1, browse)
+    thread.start()
+    assert wait_for_code(door, consent, 10, lambda _: None, None) == "good"
+    thread.join()
+    time.sleep(0.2)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_refusal_and_silence(settings: GrinSettings, door: Door) -> None:
