@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from common import board, listing
 from common.config import Settings
-from common.deliveries import deliveries
 from common.errors import ConfigError, StageError
 from common.grin.client import GrinClient
-from common.ledger import Event
 from services.orchestrator.audit_checks import Check
 from services.orchestrator.discrepancy import BRING, CHANGED, LOST, Discrepancy
 from services.orchestrator.sightings import Sightings
+from services.orchestrator.versions import fetched, is_newer
 
-# GRIN tells no zone: a conversion is newer than a download only if it is later by more than a day.
-MARGIN = timedelta(days=1)
 _WAITS_ON = (board.WAITING, board.DEFERRED)
 # Where GRIN shows a book that can be fetched, now or later.
 _HAS = ("in_process", "available")
@@ -64,12 +61,10 @@ class AgainstGrin:
         def check(barcode: str) -> list[Discrepancy]:
             if self.sightings.home(barcode) is None:
                 return []
-            fetched = self._fetched(self.sightings.ledger.read(barcode))
-            if fetched is None or converted.replace(tzinfo=UTC) <= fetched + MARGIN:
+            held = fetched(self.sightings.ledger.read(barcode), {row.name for row in self._heads})
+            if held is None or not is_newer(converted, held):
                 return []
-            dates = (
-                f"GRIN converted it on {converted:%Y-%m-%d %H:%M}, the version held was fetched on {fetched:%Y-%m-%d}"
-            )
+            dates = f"GRIN converted it on {converted:%Y-%m-%d %H:%M}, the version held was fetched on {held:%Y-%m-%d}"
             if self.settings.seed.new_versions == "bring":
                 cure = "`grin-pipeline audit --fix` brings it beside the old one."
                 return [Discrepancy(barcode, CHANGED, dates, cure, BRING)]
@@ -78,21 +73,6 @@ class AgainstGrin:
 
         return check
 
-    def _fetched(self, events: list[Event]) -> datetime | None:
-        """When the held version was downloaded; None when the ledger does not say, or it was not delivered."""
-        delivered = deliveries(events)
-        names = {row.name for row in self._heads}
-        for event in reversed(events[: delivered[-1].index] if delivered else []):
-            facts = event.get("facts") or {}
-            if (
-                event["event"] == "done"
-                and event.get("stage") in names
-                and "late" not in event
-                and "adopted" not in facts
-            ):
-                return _when(event.get("time"))
-        return None
-
     def _is_lost(self, barcode: str) -> list[Discrepancy]:
         states = [(row.input_pipe, state) for row in self._heads for state in _WAITS_ON]
         if not any(board.path_of(bucket, barcode, state).exists() for bucket, state in states):
@@ -100,11 +80,3 @@ class AgainstGrin:
         detail = "it waits to be fetched, and GRIN lists it neither as converted, nor in process, nor as available"
         cure = "Lists may lag. If it stays so, ask GRIN's people for it, or `grin-pipeline hold` it."
         return [Discrepancy(barcode, LOST, detail, cure)]
-
-
-def _when(told: object) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(told))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -15,15 +15,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
 from common import audit, board, listing
 from common.config import Settings
 from common.errors import ConfigError, StageError
 from common.grin.client import GrinClient
-from common.ledger import Ledger, NoLedger, last
-from services.orchestrator import choosing
+from common.ledger import Ledger, NoLedger
+from services.orchestrator import choosing, versions
 from services.orchestrator.asked import Asked
 from services.orchestrator.choosing import Choice, Chooser
 from services.orchestrator.conversion import Busy, Conversion, alone
@@ -35,8 +35,6 @@ from services.orchestrator.wanted import Available, Lists, lacks_archive, read_l
 # Between two looks at the first bucket, which is filled from the lists as they were read last; in seconds.
 _FILL_EVERY = 2.0
 _AVAILABLE_EVERY = 3600.0
-# GRIN tells no zone, so a conversion is later than a download only by more than this.
-_ZONES = timedelta(days=1)
 _JITTER = 0.1
 _NAP = 1.0
 
@@ -170,7 +168,7 @@ class Keeper:
             barcode
             for barcode in listing.barcodes(self._first, board.FAILED)
             if barcode in found.converted
-            and self._revived.get(barcode, _ZONES) != found.converted[barcode]
+            and not (barcode in self._revived and self._revived[barcode] == found.converted[barcode])
             and lacks_archive(self._ledger, barcode)
         ]
         self._revived = {b: date for b, date in self._revived.items() if b in found.converted}
@@ -234,20 +232,8 @@ class Keeper:
                     self._new_version(barcode, date)
 
     def _is_newer(self, barcode: str, date: datetime) -> bool:
-        events = self._ledger.read(barcode)
         heads = {row.name for row in self.settings.filters if row.input_pipe == self._first}
-        inputs = {row.input_pipe for row in self.settings.filters}
-        ends = [row.name for row in self.settings.filters if row.output_pipe not in inputs]
-        if not any(last(events, "done", stage=name) for name in ends):
-            return False
-        done = [event for name in heads if (event := last(events, "done", stage=name))]
-        if not done:
-            return False
-        try:
-            fetched = datetime.fromisoformat(str(done[-1].get("time"))).astimezone(UTC).replace(tzinfo=None)
-        except ValueError:
-            return False
-        return date - fetched > _ZONES
+        return versions.is_newer(date, versions.fetched(self._ledger.read(barcode), heads))
 
     def _new_version(self, barcode: str, date: datetime) -> None:
         self.new_versions += 1
@@ -255,9 +241,7 @@ class Keeper:
         if self.settings.seed.new_versions == "report":
             self.says.put(f"{told}; `seed: {{new_versions: bring}}` would bring it beside the old version.")
             return
-        from services.orchestrator.versions import bring  # noqa: PLC0415 - only where it is wanted
-
-        if bring(self.settings, barcode, f"converted anew on {date:%Y-%m-%d}", by=audit.who()):
+        if versions.bring(self.settings, barcode, f"converted anew on {date:%Y-%m-%d}", by=audit.who()):
             self.says.put(f"{told}; it is brought beside the old version.")
 
 

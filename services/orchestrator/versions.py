@@ -7,14 +7,48 @@ two who move a token one succeeds; whoever is killed after the line has moved no
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from common import board, durable, workfiles
 from common.config import Settings
+from common.deliveries import deliveries
 from common.errors import Lost
+from common.ledger import Event
 from common.token import TokenError, parse
 from services.orchestrator.sightings import Sight, Sightings, Stamp
+
+# GRIN tells no zone: a conversion is newer than a download only if it is later by more than a day.
+MARGIN = timedelta(days=1)
+
+
+def fetched(events: Sequence[Event], downloaders: Collection[str]) -> datetime | None:
+    """When the held version was downloaded; None when the ledger does not say, or it was not delivered."""
+    delivered = deliveries(events)
+    for event in reversed(events[: delivered[-1].index] if delivered else []):
+        adopted = "adopted" in (event.get("facts") or {})
+        if event["event"] == "done" and event.get("stage") in downloaders and "late" not in event and not adopted:
+            return _when(event.get("time"))
+    return None
+
+
+def is_newer(converted: datetime, held: datetime | None) -> bool:
+    """Whether GRIN's date is of a later conversion than the version that was downloaded at `held`.
+
+    A date beyond tomorrow is some clock's mistake: it would be newer than every download, for ever.
+    """
+    date = converted.replace(tzinfo=UTC)
+    return held is not None and held + MARGIN < date <= datetime.now(UTC) + MARGIN
+
+
+def _when(told: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(told))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def bring(settings: Settings, barcode: str, why: str, by: str) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from common import board
 from common.ledger import attempts, redos
+from services.orchestrator import versions
 from services.orchestrator.versions import bring
 from tests.audits import Shelf, killed_at
 
@@ -153,3 +155,17 @@ def test_a_move_that_could_not_be_made_is_taken_back(shelf: Shelf) -> None:
     renewed, unchanged = shelf.line.events("A1")[-2:]
     assert (renewed["event"], unchanged["event"], unchanged["command"]) == ("renewed", "unchanged", "renewed")
     assert renewed["id"] == unchanged["id"]
+
+
+@pytest.mark.parametrize(
+    ("held", "converted", "newer"),
+    [(-10, -5, True), (-10, -9.5, False), (-10, -20, False), (-10, 0.9, True), (-10, 400, False), (0, 0.9, False)],
+)
+def test_what_is_newer(held: float, converted: float, newer: bool) -> None:
+    """Later by more than a day, and not beyond tomorrow, where it would be newer than every download for ever; in days."""
+    now = datetime.now(UTC)
+    grins = (now + timedelta(days=converted)).replace(tzinfo=None)
+    assert versions.is_newer(grins, now + timedelta(days=held)) is newer
+    # What is brought today is not newer any more, whatever GRIN's clock says.
+    assert not versions.is_newer(grins, now)
+    assert not versions.is_newer(grins, None)
