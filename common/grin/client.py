@@ -102,7 +102,7 @@ class GrinClient:
     def barcodes(self, which: str, **params: Param) -> Iterator[str]:
         """The barcodes on all_books, available, in_process, converted or failed, without what archive names add."""
         try:
-            yield from lists.barcodes(self.list_lines(f"_{which}", **params), self.library)
+            yield from lists.barcodes(self.list_lines(f"_{which}", **params), self.library, f"_{which}")
         except lists.NoList as error:
             raise Retry(f"GRIN's list _{which} {error}.") from None
 

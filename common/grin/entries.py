@@ -13,7 +13,6 @@ from common import logs
 from common.errors import ConfigError
 from common.grin import columns, lists
 from common.grin.columns import Columns, date_of
-from common.token import is_barcode
 
 # Enough rows to tell dates from reasons, and few enough to wait for.
 SAMPLE = 300
@@ -90,16 +89,16 @@ class _Reader:
         self.which = which
         self.library = library
         self._told = False
+        self._gate = lists.Gate(f"_{which}")
 
     def read(self, rows: Iterable[str]) -> Iterator[Entry]:
-        for number, row in enumerate(rows):
+        for row in rows:
             cells = row.split("\t")
             if len(cells) > self.found.width:
                 self._tell(row)
             entry = of_cells(cells, self.found, self.library)
-            if not is_barcode(entry.barcode):
-                raise lists.no_barcode(row, number)
-            yield entry
+            if self._gate.passes(row, entry.archive or entry.barcode, entry.barcode):
+                yield entry
 
     def _tell(self, row: str) -> None:
         if not self._told:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
+from common import logs
 from common.token import is_barcode
 
 ARCHIVE_SUFFIX = ".tar.gz.gpg"
 # A longer line is no list: a page, or an archive.
 _MAX_LINE = 1 << 20
+# So many odd rows are borne in any list, and one in a hundred in a long one.
+_ODD = 10
 _HEADINGS = {"barcode", "filename", "file name"}
 
 
@@ -41,15 +45,53 @@ def raw_lines(chunks: Iterable[bytes], *, must_end: bool = False) -> Iterator[by
         yield rest.rstrip(b"\r")
 
 
-def barcodes(rows: Iterable[str], library: str) -> Iterator[str]:
-    """The barcodes in the first column; NoList when a row has none, for then a message stands in the list."""
+def barcodes(rows: Iterable[str], library: str, which: str = "") -> Iterator[str]:
+    """The barcodes in the first column, odd ones left out; NoList when a message stands in the list."""
+    gate = Gate(which)
     for number, row in enumerate(rows):
-        barcode = barcode_of(row.partition("\t")[0], library)
+        name = row.partition("\t")[0]
+        barcode = barcode_of(name, library)
         if number == 0 and barcode.lower() in _HEADINGS:
             continue
-        if not is_barcode(barcode):
-            raise no_barcode(row, number)
-        yield barcode
+        if gate.passes(row, name, barcode):
+            yield barcode
+
+
+class Gate:
+    """Tells the rows of books from a message in the list, which is NoList, and from single odd barcodes.
+
+    One barcode that nobody can have, mistyped years ago, must not keep a library from all its other books: its row is
+    left out, and told once, as long as it looks like the rows before it.
+    """
+
+    def __init__(self, which: str) -> None:
+        self._which = which
+        self._rows = self._odd = 0
+        self._named = self._columns = 0
+
+    def passes(self, row: str, name: str, barcode: str) -> bool:
+        """Whether it is a book's row; False for an odd one."""
+        named, columns = name.strip().endswith(ARCHIVE_SUFFIX), row.count("\t")
+        good = _is_books(barcode) and named >= (self._named == self._rows > 0)
+        self._rows += 1
+        if good:
+            self._named += named
+            self._columns = max(self._columns, columns)
+            return True
+        alike = named or 0 < columns >= self._columns
+        self._odd += 1
+        if self._rows == 1 or not alike or self._odd > max(_ODD, self._rows // 100):
+            raise no_barcode(row, self._rows - 1)
+        self._named += named
+        if self._odd == 1:
+            sentence = f"GRIN's list {self._which} has rows whose barcode is none, such as {row[:60]!a}"
+            logging.getLogger(logs.NAME).warning(f"{sentence}; they are left out.")
+        return False
+
+
+def _is_books(barcode: str) -> bool:
+    """Harvard has barcodes such as HVDLZC, without a digit; "Error" and "ERROR" are words."""
+    return is_barcode(barcode) and (any(map(str.isdecimal, barcode)) or (barcode.isupper() and len(barcode) > 5))
 
 
 def no_barcode(row: str, number: int) -> NoList:

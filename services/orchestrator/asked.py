@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -118,6 +118,13 @@ class Asked:
                 if mark is not None and mark.status in _AT_WORK:
                     fresh = replace(now_at_work, status=status, failed=mark.failed) if mark.failed else None
                     self._marks[barcode] = fresh or (now_at_work if status != SEEN else _SEEN)
+
+    def unseen(self, moment: float, *lists: Container[str]) -> int:
+        """How many accepted books are on none of these lists yet: until a while has passed they count as queued."""
+        return sum(
+            mark.status == Status.ACCEPTED and moment - mark.at < GRACE and not any(barcode in found for found in lists)
+            for barcode, mark in self._marks.items()
+        )
 
     def record(self, answers: Mapping[str, Answered]) -> None:
         """Remember GRIN's answers to one request; durable when this returns."""

@@ -96,7 +96,7 @@ class Conversion:
     def look(self, found: Lists | None = None, *, fill_queue: bool = False) -> int:
         """Read GRIN's lists, unless they are at hand, and see for how many books there is room."""
         self._found = found or read_lists(self.client, self.asked)
-        limits, queued = self.settings.grin, len(self._found.in_process)
+        limits, queued = self.settings.grin, self._queued()
         self.report.queue_room = max(0, limits.queue_limit - queued)
         if not fill_queue:
             lying = undelivered(self.settings, self._found)
@@ -151,8 +151,13 @@ class Conversion:
     def _recount(self) -> None:
         if self._since:
             self._since = 0
-            queued = sum(1 for _ in self.client.barcodes("in_process"))
-            self.report.queue_room = max(0, self.settings.grin.queue_limit - queued)
+            self._found.in_process = set(self.client.barcodes("in_process"))
+            self.report.queue_room = max(0, self.settings.grin.queue_limit - self._queued())
+
+    def _queued(self) -> int:
+        """What GRIN lists as queued, and what it has taken and does not list yet: lists may lag."""
+        found = self._found
+        return len(found.in_process) + self.asked.unseen(time.time(), found.in_process, found.converted, found.failed)
 
     def _room(self) -> int:
         pool = self.report.pool_room

@@ -25,7 +25,6 @@ from common.errors import ConfigError, Halt, Retry
 from common.grin import columns, lists
 from common.grin.client import GrinClient
 from common.grin.entries import Entry
-from common.token import is_barcode
 from services.orchestrator.render import span
 from services.orchestrator.ticker import Ticker
 
@@ -143,20 +142,21 @@ class Refresh:
 
     def _fill(self, file: IO[bytes]) -> None:
         try:
+            gate = lists.Gate("_all_books")
             for number, row in enumerate(self._rows()):
+                if number % _LOOK_EVERY == 0:
+                    self._must_have_room(0)
                 if number or not _is_header(row):
-                    self._check(row, number)
+                    if not self._passes(gate, row):
+                        continue
                     self.kept.books += 1
                 self.kept.size += file.write(row + b"\n")
         except lists.NoList as error:
             raise Retry(f"GRIN's list _all_books {error}. {self._as_it_was}") from None
 
-    def _check(self, row: bytes, number: int) -> None:
+    def _passes(self, gate: lists.Gate, row: bytes) -> bool:
         name = row.partition(b"\t")[0].decode("utf-8", errors="replace")
-        if not is_barcode(lists.barcode_of(name, self.client.library)):
-            raise lists.no_barcode(row.decode("utf-8", errors="replace"), number)
-        if number % _LOOK_EVERY == 0:
-            self._must_have_room(0)
+        return gate.passes(row.decode("utf-8", errors="replace"), name, lists.barcode_of(name, self.client.library))
 
     def _rows(self) -> Iterator[bytes]:
         rows = None if self.html else self.client.text_rows("all_books")

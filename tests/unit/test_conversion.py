@@ -23,6 +23,7 @@ from services.orchestrator.up import prepare
 from simulator.grin.entry import State
 from tests.helpers import GRIN_PIPELINE
 from tests.libraries import Site, serving
+from tests.scripted import Reply, ScriptedGrin, Seen
 
 BOOKS = int(os.environ.get("CONVERT_BOOKS", "3000"))
 
@@ -107,6 +108,24 @@ def test_room_in_the_pool(site: Site) -> None:
     assert convert(settings).asked.total() == 0
     assert convert(settings, downloaded=15).asked["accepted"] == 15
     assert convert(settings, fill_queue=True, limit=7).asked["accepted"] == 7
+
+
+def test_lists_that_lag(tmp_path: Path) -> None:
+    """What GRIN has taken and lists nowhere yet is queued all the same: no round asks for the same room again."""
+    available = [f"390000000{number:05d}" for number in range(90)]
+
+    def take(seen: Seen) -> Reply:
+        rows = [f"{barcode}\tSuccess" for barcode in seen.query["barcodes"]]
+        return Reply("\n".join(["Barcode\tStatus", *rows, ""]).encode())
+
+    with ScriptedGrin() as grin:
+        for name in ("_in_process", "_converted", "_failed"):
+            grin.at(name, Reply(b"", headers={"Content-Type": "text/plain"}))
+        grin.at("_available", Reply("\n".join([*available, ""]).encode()))
+        grin.at("_process", take)
+        settings = grin.settings(tmp_path, converted_pool=30, queue_limit=50)
+        assert [convert(settings).asked["accepted"] for _ in range(3)] == [30, 0, 0]
+        assert [convert(settings, fill_queue=True).asked["accepted"] for _ in range(2)] == [20, 0]
 
 
 def test_delivered_books_leave_room(site: Site) -> None:

@@ -180,3 +180,37 @@ def test_a_search_that_breaks_is_asked_again(grin: ScriptedGrin, client: GrinCli
     whole = b"Barcode\tState\nB1\tNEW\nB2\tNEW\n"
     grin.at("_barcode_search", Reply(whole[:20], promised=len(whole)), Reply(whole))
     assert [book.barcode for book in client.search(["B1", "B2"])] == ["B1", "B2"]
+
+
+ODD = ("B 2", "../../etc/passwd", "a\0b", "ß", "\ufeff39000000000018")
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_one_odd_barcode_keeps_nobody_from_the_others(grin: ScriptedGrin, client: GrinClient, odd: str) -> None:
+    """A row that looks like its neighbours, with a barcode that none can be, is left out."""
+    rows = ["B1.tar.gz.gpg", f"{odd}.tar.gz.gpg", "B3.tar.gz.gpg"]
+    grin.at("_converted", Reply("\n".join(rows).encode()))
+    assert list(client.barcodes("converted")) == ["B1", "B3"]
+    assert [entry.barcode for entry in client.entries("converted")] == ["B1", "B3"]
+    grin.at("_available", Reply(f"B1\t2019/03/04 10:11\tx\n{odd}\t2019/03/04 10:11\tx\n".encode()))
+    assert list(client.barcodes("available")) == ["B1"]
+
+
+@pytest.mark.parametrize(
+    ("which", "rows"),
+    [
+        ("converted", ["B1.tar.gz.gpg", "ERROR"]),
+        ("converted", ["B1.tar.gz.gpg", "B2"]),
+        ("converted", ["Error"]),
+        ("available", ["B1", "B2", "ERROR"]),
+        ("available", ["B1", "Quota exceeded, come back later"]),
+        ("converted", ["B1.tar.gz.gpg", *["B 2.tar.gz.gpg"] * 11]),
+    ],
+)
+def test_words_are_no_books(grin: ScriptedGrin, client: GrinClient, which: str, rows: list[str]) -> None:
+    """A message in a list, of one word even, or odd rows beyond all measure, make it no list."""
+    grin.at(f"_{which}", Reply("\n".join(rows).encode()))
+    with pytest.raises(Retry, match="which is no barcode"):
+        list(client.barcodes(which))
+    with pytest.raises(Retry, match="which is no barcode"):
+        list(client.entries(which))

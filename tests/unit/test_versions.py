@@ -162,7 +162,7 @@ def test_a_move_that_could_not_be_made_is_taken_back(shelf: Shelf) -> None:
     [(-10, -5, True), (-10, -9.5, False), (-10, -20, False), (-10, 0.9, True), (-10, 400, False), (0, 0.9, False)],
 )
 def test_what_is_newer(held: float, converted: float, newer: bool) -> None:
-    """Later by more than a day, and not beyond tomorrow, where it would be newer than every download for ever; in days."""
+    """Later by more than a day, and not beyond tomorrow: that would be newer than every download for ever; in days."""
     now = datetime.now(UTC)
     grins = (now + timedelta(days=converted)).replace(tzinfo=None)
     assert versions.is_newer(grins, now + timedelta(days=held)) is newer
