@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
-import math
 import os
 import sys
 import time
@@ -13,8 +11,6 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-
-from rich.console import Console
 
 from common import __version__, config
 from common import run as stage_run
@@ -32,6 +28,7 @@ from services.orchestrator import (
     doctor,
     render,
     seeding,
+    terminal,
     up,
 )
 from services.orchestrator.progress import Progress
@@ -52,20 +49,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.call(arguments)
     except ConfigError as error:
-        _complain(*error.problems)
+        terminal.complain(*error.problems)
         return 2
     except StageError as error:
-        _complain(error.reason, error.cure)
+        terminal.complain(error.reason, error.cure)
         return 3
     except BrokenPipeError:
         # Whoever read the list has seen enough; nothing must be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        _complain(f"That could not be done: {error}.", "See that the disk is there, has space and may be written to.")
+        terminal.complain(
+            f"That could not be done: {error}.", "See that the disk is there, has space and may be written to."
+        )
         return 3
     except KeyboardInterrupt:
-        _complain("Interrupted.")
+        terminal.complain("Interrupted.")
         return 130
     return code
 
@@ -79,7 +78,7 @@ def _up(arguments: argparse.Namespace) -> int:
     if not arguments.no_stages:
         up.check_stages(settings)
     orders = up.Orders(_wish(arguments), arguments.until_drained, arguments.no_stages, arguments.patience)
-    progress = Progress(_console())
+    progress = Progress(terminal.console())
     try:
         return up.Up(settings, orders, secrets, progress).run()
     finally:
@@ -96,7 +95,9 @@ def _seed(arguments: argparse.Namespace) -> int:
         raise ConfigError(["Which books? Give --barcode, --from, or `seed: {from: …}` in the configuration."])
     bucket = seeding.bucket_for(settings, arguments.at)
     if kept := seeding.kept_list(settings, wish.source_of(settings)):
-        _complain(f"The books come from the kept list {kept}; `grin-pipeline inventory refresh` brings a new one.")
+        terminal.complain(
+            f"The books come from the kept list {kept}; `grin-pipeline inventory refresh` brings a new one."
+        )
     tally, told, began = Tally(), 0, time.monotonic()
     with seeding.Source(settings, wish) as barcodes:
         # Nothing is made before the source has answered.
@@ -107,20 +108,20 @@ def _seed(arguments: argparse.Namespace) -> int:
             if (tally.new + tally.known) // _REPORT_EVERY > told:
                 told = (tally.new + tally.known) // _REPORT_EVERY
                 rate = (tally.new + tally.known) / (time.monotonic() - began)
-                _complain(f"{tally.new:,} new, {tally.known:,} known already, {rate:,.0f} a second …")
+                terminal.complain(f"{tally.new:,} new, {tally.known:,} known already, {rate:,.0f} a second …")
     would = "would be " if arguments.dry_run else ""
-    _console().print(f"{tally.new:,} {would}seeded in {bucket.name}, {tally.known:,} were known already.")
+    terminal.console().print(f"{tally.new:,} {would}seeded in {bucket.name}, {tally.known:,} were known already.")
     return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
     facts = _view(arguments).status()
     if arguments.json:
-        _print_json(facts)
+        terminal.tell_json(facts)
     else:
-        _console().print(render.status(facts))
+        terminal.console().print(render.status(facts))
         for line in render.metrics(facts):
-            _console().print(line, markup=False, soft_wrap=True)
+            terminal.console().print(line, markup=False, soft_wrap=True)
     return 0
 
 
@@ -131,8 +132,8 @@ def _ls(arguments: argparse.Namespace) -> int:
     rows = view.rows(arguments.bucket)
     if arguments.json:
         for row in rows:
-            _print_json(row.as_dict())
-    elif render.ls(rows, _console()) == 0:
+            terminal.tell_json(row.as_dict())
+    elif render.ls(rows, terminal.console()) == 0:
         print("No token is on its way.", file=sys.stderr)
     return 0
 
@@ -145,23 +146,23 @@ def _show(arguments: argparse.Namespace) -> int:
     view = _view(arguments)
     places, events = view.story(arguments.barcode)
     if not places and not events:
-        _complain(f"Nothing is known of {arguments.barcode}: it was never seeded on this board.")
+        terminal.complain(f"Nothing is known of {arguments.barcode}: it was never seeded on this board.")
         return 1
     if arguments.json:
         where = [{"bucket": p.bucket.name, "state": p.state, "worker": p.worker} for p in places]
-        _print_json({"barcode": arguments.barcode, "places": where, "events": events})
+        terminal.tell_json({"barcode": arguments.barcode, "places": where, "events": events})
     else:
-        _console().print(render.story(arguments.barcode, places, events, view.last), soft_wrap=True)
+        terminal.console().print(render.story(arguments.barcode, places, events, view.last), soft_wrap=True)
     return 0
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.config, secrets=shed())
-    return doctor.run(settings, _console(), arguments.json)
+    return doctor.run(settings, terminal.console(), arguments.json)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    return demo.run(arguments.folder, arguments.books, arguments.poisoned, arguments.seed, _console())
+    return demo.run(arguments.folder, arguments.books, arguments.poisoned, arguments.seed, terminal.console())
 
 
 # --- the pieces they share ------------------------------------------------------------------------------------------
@@ -177,21 +178,6 @@ def _view(arguments: argparse.Namespace) -> View:
 
 def _wish(arguments: argparse.Namespace) -> Wish:
     return Wish(tuple(arguments.barcode), arguments.source, arguments.sample, arguments.limit, arguments.at)
-
-
-def _console() -> Console:
-    console = render.PipeConsole(highlight=False)
-    # In a pipe a table is for grep and for logs: as wide as it needs to be.
-    return console if console.is_terminal else render.PipeConsole(highlight=False, width=200)
-
-
-def _print_json(facts: object) -> None:
-    print(json.dumps(facts, ensure_ascii=False, default=str))
-
-
-def _complain(*sentences: str) -> None:
-    for sentence in filter(None, sentences):
-        print(sentence, file=sys.stderr)
 
 
 # --- the parser -----------------------------------------------------------------------------------------------------
@@ -218,8 +204,10 @@ def _parser() -> argparse.ArgumentParser:
     cli_inventory.add_commands(partial(_command, commands))
     trial = commands.add_parser("demo", help="simulator, books and a whole run, in one command")
     trial.add_argument("--folder", type=Path, default=Path("demo"), help="everything happens in here (default: demo)")
-    trial.add_argument("--books", type=_count, default=20, help="how many (default: 20)")
-    trial.add_argument("--poisoned", type=_count_or_none, default=3, help="how many of them are bad (default: 3)")
+    trial.add_argument("--books", type=terminal.count, default=20, help="how many (default: 20)")
+    trial.add_argument(
+        "--poisoned", type=terminal.count_or_none, default=3, help="how many of them are bad (default: 3)"
+    )
     trial.add_argument("--seed", type=int, default=1, help="other books for another number (default: 1)")
     trial.set_defaults(call=_demo)
     return parser
@@ -237,7 +225,7 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     everything.add_argument("--no-stages", action="store_true", help="only seed, reap and show; stages run elsewhere")
     everything.add_argument(
         "--patience",
-        type=_seconds,
+        type=terminal.seconds,
         default=60.0,
         metavar="SECONDS",
         help="with --until-drained: end with code 3 when everything has been halted for so long (default: 60)",
@@ -261,8 +249,8 @@ def _add_wish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--barcode", action="append", default=[], metavar="B", help="this book; may be repeated")
     sources = "converted, available, all_books, a file, or - for standard input"
     parser.add_argument("--from", "--barcodes-file", dest="source", metavar="SOURCE", help=sources)
-    parser.add_argument("--sample", type=_count, metavar="N", help="N of them, always the same N")
-    parser.add_argument("--limit", type=_count, metavar="N", help="the first N of them")
+    parser.add_argument("--sample", type=terminal.count, metavar="N", help="N of them, always the same N")
+    parser.add_argument("--limit", type=terminal.count, metavar="N", help="the first N of them")
     parser.add_argument("--at", metavar="BUCKET", help="seed into this bucket instead of the first")
 
 
@@ -273,26 +261,6 @@ def _command(
     parser.add_argument("--config", type=Path, help="the configuration (default: $GRIN_PIPELINE_CONFIG, ./config.yaml)")
     parser.set_defaults(call=call)
     return parser
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
-
-
-def _count_or_none(text: str) -> int:
-    return 0 if text == "0" else _count(text)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TextIO
 
 from common import audit, config
 from common.config import Settings
 from common.errors import ConfigError
 from common.token import TokenError, check_barcode
-from services.orchestrator import up
+from services.orchestrator import terminal, up
 from services.orchestrator.auditing import Audit, Orders, Result, Summary
 from services.orchestrator.discrepancy import KINDS
 from services.orchestrator.render import plain
@@ -31,7 +28,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("--rebuild", action="store_true", help="write lost ledgers from the provenances in the store")
     parser.add_argument("--deep", action="store_true", help="read every object and compare its SHA-256")
     parser.add_argument("--no-grin", action="store_true", help="do not ask GRIN")
-    parser.add_argument("--limit", type=_count, metavar="N", help="end after N results")
+    parser.add_argument("--limit", type=terminal.count, metavar="N", help="end after N results")
     parser.add_argument("--force", action="store_true", help="even though most books are missing from the done bucket")
     parser.add_argument("--dry-run", action="store_true", help="only say what --fix or --rebuild would do")
     parser.add_argument("--json", action="store_true", help="a JSON object a result, the summary as the last")
@@ -39,7 +36,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _audit(arguments: argparse.Namespace) -> int:
     orders = _orders(arguments)
-    audited = Audit(_settings(arguments), orders, _say)
+    audited = Audit(_settings(arguments), orders, terminal.complain)
     try:
         for result in audited.run():
             _print(result, as_json=arguments.json)
@@ -94,40 +91,21 @@ def _record(audited: Audit, arguments: argparse.Namespace) -> None:
 
 def _print(result: Result, *, as_json: bool) -> None:
     if as_json:
-        _write(sys.stdout, json.dumps(result.as_dict(), ensure_ascii=False))
+        terminal.tell(json.dumps(result.as_dict(), ensure_ascii=False))
         return
     found = result.found
     end = f"→ {result.done}." if result.done else found.cure
-    _write(sys.stdout, plain(f"{found.barcode:<20}  {found.what:<12}  {found.detail.rstrip('.')}.  {end}"))
+    terminal.tell(plain(f"{found.barcode:<20}  {found.what:<12}  {found.detail.rstrip('.')}.  {end}"))
 
 
 def _sum_up(summary: Summary, *, as_json: bool) -> None:
     kinds = {kind: summary.kinds[kind] for kind in KINDS if summary.kinds[kind]}
     if as_json:
         figures = {"books": summary.books, "failed": summary.failed, "fixed": summary.fixed, "remain": summary.remain}
-        _write(sys.stdout, json.dumps({"summary": {**figures, "findings": kinds}}))
+        terminal.tell(json.dumps({"summary": {**figures, "findings": kinds}}))
         return
     told = [f"{summary.books:,} books of the ledger looked at"]
     told += [f"{count:,} {kind}" for kind, count in kinds.items()] or ["everything agrees"]
     told += [f"{summary.fixed:,} set right"] if summary.fixed else []
     told += [f"{summary.failed:,} have failed (`grin-pipeline ls` tells why)"] if summary.failed else []
-    _say(f"{'; '.join(told)}.")
-
-
-def _say(sentence: str) -> None:
-    _write(sys.stderr, plain(sentence))
-
-
-def _write(stream: TextIO, line: str) -> None:
-    """That nobody reads any more does not stop an audit half-way."""
-    try:
-        stream.write(line + "\n")
-        stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
-    return int(text)
+    terminal.complain(f"{'; '.join(told)}.")

@@ -13,6 +13,7 @@ from typing import Any
 
 from common import config
 from common.errors import ConfigError
+from services.orchestrator import terminal
 
 Parser = argparse.ArgumentParser
 Factory = Callable[[str, object, str, str], Parser]
@@ -36,7 +37,7 @@ def add_commands(command: Factory) -> None:
         "--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1; containers: 0.0.0.0)"
     )
     login.add_argument("--no-browser", action="store_true", help="only print the address")
-    login.add_argument("--timeout", type=_seconds, default=_PATIENCE, metavar="SECONDS", help="default: 600")
+    login.add_argument("--timeout", type=terminal.seconds, default=_PATIENCE, metavar="SECONDS", help="default: 600")
     status = _part(parts, "status", _status, "whose credentials there are, and whether Google gives a token for them")
     probe = _part(parts, "probe", _probe, "ask GRIN for one line: does it know the account, and let it in?")
     for one in (status, probe):
@@ -66,22 +67,22 @@ def _login(arguments: argparse.Namespace) -> int:
         consent = login.Consent(grin, client, door.uri)
         _invite(consent.url(), door.uri, show=not arguments.no_browser)
         typed = sys.stdin if sys.stdin is not None and sys.stdin.isatty() else None
-        code = login.wait_for_code(door, consent, arguments.timeout, _say, typed)
+        code = login.wait_for_code(door, consent, arguments.timeout, terminal.tell, typed)
         credentials = consent.credentials(code)
     login.write(file, credentials)
-    _say(f"Signed in{' as ' + credentials['account'] if credentials['account'] else ''}; kept in {file}.")
-    _say("`grin-pipeline auth probe` tells whether GRIN lets this account in.")
+    terminal.tell(f"Signed in{' as ' + credentials['account'] if credentials['account'] else ''}; kept in {file}.")
+    terminal.tell("`grin-pipeline auth probe` tells whether GRIN lets this account in.")
     return 0
 
 
 def _invite(url: str, back: str, *, show: bool) -> None:
     port = back.rpartition(":")[2]
-    _say("Open this address in a browser, and sign in with the account that GRIN knows:\n")
-    _say(f"{url}\n")
-    _say(
+    terminal.tell("Open this address in a browser, and sign in with the account that GRIN knows:\n")
+    terminal.tell(f"{url}\n")
+    terminal.tell(
         f"The browser comes back to {back}. If it runs on another machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
     )
-    _say("there, or paste here the address that it could not open.")
+    terminal.tell("there, or paste here the address that it could not open.")
     if show and _on_a_desktop():
         webbrowser.open(url)
 
@@ -96,7 +97,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
     facts = probe.describe(config.load(arguments.config, classes=None).grin)
     if arguments.json:
-        _say(json.dumps(facts, ensure_ascii=False))
+        terminal.tell(json.dumps(facts, ensure_ascii=False))
     else:
         _show(facts)
     return 0 if facts["token"] else 3
@@ -105,14 +106,14 @@ def _status(arguments: argparse.Namespace) -> int:
 def _show(facts: dict[str, Any]) -> None:
     kinds = {"service_account": "a service account's key", "authorized_user": "a person's consent"}
     kinds |= {"client_secret": "a client's secret, for `auth login`"}
-    _say(f"File:    {facts['file'] or 'none'}{', mode ' + facts['mode'] if facts['mode'] else ''}")
+    terminal.tell(f"File:    {facts['file'] or 'none'}{', mode ' + facts['mode'] if facts['mode'] else ''}")
     if facts["kind"]:
-        _say(f"Kind:    {kinds.get(facts['kind'], facts['kind'])}")
-        _say(f"Account: {facts['account'] or 'nobody yet'}")
+        terminal.tell(f"Kind:    {kinds.get(facts['kind'], facts['kind'])}")
+        terminal.tell(f"Account: {facts['account'] or 'nobody yet'}")
     if facts["token"]:
-        _say(f"Token:   Google gives one, for {facts['expires_in']} seconds.")
+        terminal.tell(f"Token:   Google gives one, for {facts['expires_in']} seconds.")
     else:
-        _complain(facts["reason"], facts["cure"])
+        terminal.complain(facts["reason"], facts["cure"])
 
 
 def _probe(arguments: argparse.Namespace) -> int:
@@ -123,34 +124,15 @@ def _probe(arguments: argparse.Namespace) -> int:
         raise ConfigError(["Set global.library: the library's code at GRIN."])
     verdict = probe.probe(settings)
     if arguments.json:
-        _say(json.dumps(verdict.as_dict(), ensure_ascii=False))
+        terminal.tell(json.dumps(verdict.as_dict(), ensure_ascii=False))
     elif verdict.good:
-        _say(verdict.reason)
+        terminal.tell(verdict.reason)
     else:
-        _complain(verdict.reason, verdict.cure)
+        terminal.complain(verdict.reason, verdict.cure)
     return 0 if verdict.good else 3
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-def _complain(*sentences: str) -> None:
-    sys.stderr.write("".join(f"{sentence}\n" for sentence in sentences if sentence))
 
 
 def _port(text: str) -> int:
     if not (text.isdecimal() and int(text) <= 65_535):
         raise argparse.ArgumentTypeError(f"{text!r} is no port")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds

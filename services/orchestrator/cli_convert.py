@@ -12,7 +12,7 @@ from common import config
 from common.config import Settings
 from common.errors import ConfigError
 from common.settings import SeedSettings
-from services.orchestrator import up
+from services.orchestrator import terminal, up
 from services.orchestrator.render import plain
 
 Factory = Callable[[str, object, str, str], argparse.ArgumentParser]
@@ -43,7 +43,7 @@ def add_commands(command: Factory) -> None:
     what = "ask GRIN to convert what is available and not converted"
     parser = command("convert", _convert, what, "grin-pipeline convert --dry-run")
     parser.add_argument("barcode", nargs="*", help="these books only; - reads names from standard input, one a line")
-    parser.add_argument("--limit", type=_count, metavar="N", help="ask for no more than N books")
+    parser.add_argument("--limit", type=terminal.count, metavar="N", help="ask for no more than N books")
     parser.add_argument("--dry-run", action="store_true", help="read GRIN's lists, and say what would be asked for")
     parser.add_argument("--again", action="store_true", help="also what was refused, has failed, or was asked for")
     parser.add_argument("--fill-queue", action="store_true", help="up to the queue's limit, whatever the pool keeps")
@@ -80,7 +80,7 @@ def _run(settings: Settings, arguments: argparse.Namespace, barcodes: Iterable[s
                 conversion.look(fill_queue=arguments.fill_queue)
                 report = whole_round(conversion, barcodes, limit, again=again, dry_run=False)
         except Busy as busy:
-            _complain(str(busy))
+            terminal.complain(str(busy))
             return 1
         except BaseException:
             if conversion.report.asked:
@@ -123,18 +123,18 @@ def _lines(facts: Mapping[str, object], arguments: argparse.Namespace) -> Iterat
         yield _FILL
     yield _room(facts)
     if arguments.dry_run:
-        yield f"{_books(facts['would_ask'])} would be asked for."
+        yield f"{terminal.books(facts['would_ask'])} would be asked for."
     else:
         answers = _counted(facts["answers"], _ANSWERS)
-        yield f"Asked GRIN for {_books(facts['asked'])}{': ' if answers else ''}{', '.join(answers)}."
+        yield f"Asked GRIN for {terminal.books(facts['asked'])}{': ' if answers else ''}{', '.join(answers)}."
     if facts["no_room"]:
-        yield f"{_books(facts['no_room'])} more are wanted, and have to wait for room or for the next round."
+        yield f"{terminal.books(facts['no_room'])} more are wanted, and have to wait for room or for the next round."
     others = _counted(facts["not_asked"], _OTHERS)
     if others:
         yield "Not asked for:"
         yield from (f"  {line}" for line in others)
     for words, count in sorted(_dict(facts["other_answers"]).items()):
-        yield f'GRIN\'s words for {_books(count)}: "{words}"'
+        yield f'GRIN\'s words for {terminal.books(count)}: "{words}"'
     if facts["ended"]:
         yield str(facts["ended"])
 
@@ -142,7 +142,7 @@ def _lines(facts: Mapping[str, object], arguments: argparse.Namespace) -> Iterat
 def _room(facts: Mapping[str, object]) -> str:
     queue, pool = facts["queue_room"], facts["pool_room"]
     kept = "" if pool is None else f", room in its pool for {pool:,} more"
-    return f"GRIN's queue has room for {_books(queue)}{kept}."
+    return f"GRIN's queue has room for {terminal.books(queue)}{kept}."
 
 
 def _counted(counts: object, names: Mapping[str, str]) -> list[str]:
@@ -151,17 +151,3 @@ def _counted(counts: object, names: Mapping[str, str]) -> list[str]:
 
 def _dict(value: object) -> dict[str, int]:
     return value if isinstance(value, dict) else {}
-
-
-def _books(count: object) -> str:
-    return f"{count:,} book{'s' * (count != 1)}"
-
-
-def _complain(sentence: str) -> None:
-    sys.stderr.write(plain(sentence) + "\n")
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
-    return int(text)

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from common import config
-from services.orchestrator.render import PipeConsole, plain, span
+from services.orchestrator import terminal
+from services.orchestrator.render import plain, span
 from services.orchestrator.ticker import Ticker
 
 _WHAT = "the list of all books: fetch it, count it, and tell what is available and not converted"
@@ -49,9 +50,11 @@ def _refresh(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.config, classes=None)
     kept_path(settings)
     with GrinClient(settings) as client:
-        kept = Refresh(settings, client, _say, html=arguments.html, force=arguments.force).run()
+        kept = Refresh(settings, client, terminal.complain, html=arguments.html, force=arguments.force).run()
     before = "there was none before" if kept.before is None else f"there were {kept.before:,} before"
-    _write(f"{kept.books:,} books ({kept.size / 1e6:,.1f} MB) in {span(kept.seconds)}; {before}. Kept in {kept.path}.")
+    terminal.tell(
+        f"{kept.books:,} books ({kept.size / 1e6:,.1f} MB) in {span(kept.seconds)}; {before}. Kept in {kept.path}."
+    )
     return 0
 
 
@@ -65,14 +68,14 @@ def _show(arguments: argparse.Namespace) -> int:
         stock = Stock(settings, client)
         stack.callback(stock.close)
         if client is not None:
-            stack.enter_context(Ticker(_say, lambda seconds: f"Asking GRIN for {span(seconds)} now …"))
+            stack.enter_context(Ticker(terminal.complain, lambda seconds: f"Asking GRIN for {span(seconds)} now …"))
         if arguments.which is not None:
             for barcode in stock.barcodes(arguments.which):
-                _write(json.dumps({"barcode": barcode}) if arguments.json else barcode)
+                sys.stdout.write((json.dumps({"barcode": barcode}) if arguments.json else barcode) + "\n")
         elif arguments.json:
-            _write(json.dumps(stock.facts(), ensure_ascii=False))
+            terminal.tell_json(stock.facts())
         else:
-            _print(_table(stock.facts()))
+            terminal.show(_table(stock.facts()))
     return 0
 
 
@@ -112,18 +115,3 @@ def _sentences(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{books} available and not converted, and neither known here, refused, nor tried of late."
     if wanted:
         yield "`grin-pipeline inventory show --list available-not-converted` names them."
-
-
-def _print(what: RenderableType) -> None:
-    console: Console = PipeConsole(highlight=False)
-    # In a pipe a table is as wide as it needs to be.
-    (console if console.is_terminal else PipeConsole(highlight=False, width=200)).print(what)
-
-
-def _write(line: str) -> None:
-    sys.stdout.write(line + "\n")
-
-
-def _say(sentence: str) -> None:
-    sys.stderr.write(plain(sentence) + "\n")
-    sys.stderr.flush()

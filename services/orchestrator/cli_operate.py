@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -12,16 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
 
 from common import audit, config
 from common.config import Settings
 from common.errors import ConfigError
 from common.token import TokenError, check_barcode
-from services.orchestrator import choosing, pausing
+from services.orchestrator import choosing, pausing, terminal
 from services.orchestrator.choosing import Choice, Chooser, Command, Outcome
 from services.orchestrator.operate import Operation, Order
-from services.orchestrator.render import plain
 from services.orchestrator.seeding import bucket_for
 
 # So many books get a line each, and so many bad barcodes; --json has them all.
@@ -45,7 +42,9 @@ def add_commands(command: Factory) -> None:
     pause = command("pause", _pause, "let stages claim nothing more", "grin-pipeline pause uploader")
     resume = command("resume", _resume, "let paused stages go on", "grin-pipeline resume uploader")
     drain = command("drain", _drain, "pause, and wait until no book is in work", "grin-pipeline drain --timeout 600")
-    drain.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="then end with code 3 and what still works")
+    drain.add_argument(
+        "--timeout", type=terminal.seconds, metavar="SECONDS", help="then end with code 3 and what still works"
+    )
     for parser in (pause, resume, drain):
         parser.add_argument("stage", nargs="*", help="stages by name; all of them when none is named")
         _add_common(parser)
@@ -154,14 +153,16 @@ def _agreed(chooser: Chooser, arguments: argparse.Namespace) -> bool:
     if len(arguments.barcode) == 1 and "-" not in arguments.barcode:
         return True
     if not sys.stdin.isatty():
-        _complain("Dropping more than one book at once needs --yes where nobody can be asked. Nothing was done.")
+        terminal.complain(
+            "Dropping more than one book at once needs --yes where nobody can be asked. Nothing was done."
+        )
         return False
-    books = _number(sum(1 for _ in chooser.chosen()))
+    books = terminal.books(sum(1 for _ in chooser.chosen()))
     sys.stderr.write(f"Take {books} off the board and remove their working files? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in ("y", "yes"):
         return True
-    _complain("Nothing was done.")
+    terminal.complain("Nothing was done.")
     return False
 
 
@@ -181,22 +182,22 @@ class _Report:
         self.moved, self.others = self.moved + moved, self.others + (not moved)
         self.faults += outcome.fault
         if self.as_json:
-            _write(sys.stdout, json.dumps(outcome.as_dict(), ensure_ascii=False))
+            terminal.tell(json.dumps(outcome.as_dict(), ensure_ascii=False))
         elif moved and self.moved <= _SHOWN:
-            _write(sys.stdout, f"{outcome.barcode:<20}  {outcome.bucket:<16}  {outcome.from_} → {outcome.to}")
+            terminal.tell(f"{outcome.barcode:<20}  {outcome.bucket:<16}  {outcome.from_} → {outcome.to}")
         elif moved and self.moved == _SHOWN + 1:
-            _write(sys.stdout, "… (--json names all)")
+            terminal.tell("… (--json names all)")
         if not moved and not self.as_json and self.others <= _SHOWN:
-            _complain(f"{outcome.barcode}: {outcome.reason}")
+            terminal.complain(f"{outcome.barcode}: {outcome.reason}")
         if (self.moved + self.others) % _REPORT_EVERY == 0:
-            _complain(f"{self.moved:,} {self._would}{self.command.event}, {self.others:,} not …")
+            terminal.complain(f"{self.moved:,} {self._would}{self.command.event}, {self.others:,} not …")
 
     def end(self) -> None:
         """The figures, once more in a sentence."""
         if self.as_json:
             return
         others = f"; {self.others:,} not" if self.others else ""
-        _write(sys.stdout, f"{_number(self.moved)} {self._would}{self.command.event}{others}.")
+        terminal.tell(f"{terminal.books(self.moved)} {self._would}{self.command.event}{others}.")
 
 
 # --- pause, resume, drain -------------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ def _drain(arguments: argparse.Namespace) -> int:
 def _pausing(arguments: argparse.Namespace) -> pausing.Pausing:
     settings = _settings(arguments)
     stages = pausing.meant(settings, arguments.stage)
-    return pausing.Pausing(settings, stages, audit.who(), arguments.why, _say, arguments.dry_run)
+    return pausing.Pausing(settings, stages, audit.who(), arguments.why, terminal.say, arguments.dry_run)
 
 
 # --- the pieces they share ------------------------------------------------------------------------------------------
@@ -231,30 +232,3 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     if not root.is_dir():
         raise ConfigError([f"There is no board at {root} yet; `grin-pipeline up` makes it."])
     return settings
-
-
-def _number(count: int) -> str:
-    return f"{count:,} book{'s' * (count != 1)}"
-
-
-def _say(sentence: str) -> None:
-    _write(sys.stdout, plain(sentence))
-
-
-def _complain(sentence: str) -> None:
-    _write(sys.stderr, plain(sentence))
-
-
-def _write(stream: TextIO, line: str) -> None:
-    try:
-        stream.write(line + "\n")
-        stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _seconds(text: str) -> float:
-    with suppress(ValueError):
-        if 0 <= (seconds := float(text)) < 1e9:
-            return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
