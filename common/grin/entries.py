@@ -99,6 +99,7 @@ class _Reader:
             entry = of_cells(cells, self.found, self.library)
             if self._gate.passes(row, entry.archive or entry.barcode, entry.barcode):
                 yield entry
+        self._gate.end()
 
     def _tell(self, row: str) -> None:
         if not self._told:

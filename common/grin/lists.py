@@ -55,38 +55,48 @@ def barcodes(rows: Iterable[str], library: str, which: str = "") -> Iterator[str
             continue
         if gate.passes(row, name, barcode):
             yield barcode
+    gate.end()
 
 
 class Gate:
     """Tells the rows of books from a message in the list, which is NoList, and from single odd barcodes.
 
     One barcode that nobody can have, mistyped years ago, must not keep a library from all its other books: its row is
-    left out, and told once, as long as it looks like the rows before it.
+    left out, and told once. A message is many such rows, or the last one; `end` is to be called after it.
     """
 
     def __init__(self, which: str) -> None:
         self._which = which
-        self._rows = self._odd = 0
-        self._named = self._columns = 0
+        self._rows = self._odd = self._named = self._columns = 0
+        self._last: NoList | None = None
 
     def passes(self, row: str, name: str, barcode: str) -> bool:
         """Whether it is a book's row; False for an odd one."""
         named, columns = name.strip().endswith(ARCHIVE_SUFFIX), row.count("\t")
-        good = _is_books(barcode) and named >= (self._named == self._rows > 0)
+        # Where files are named all are: without the suffix it is a word.
+        books = is_barcode(barcode) if named else _is_books(barcode) and not 0 < self._named == self._rows
         self._rows += 1
-        if good:
-            self._named += named
-            self._columns = max(self._columns, columns)
-            return True
-        alike = named or 0 < columns >= self._columns
-        self._odd += 1
-        if self._rows == 1 or not alike or self._odd > max(_ODD, self._rows // 100):
-            raise no_barcode(row, self._rows - 1)
         self._named += named
+        self._last = None
+        if not books:
+            alike = named or 1 < columns >= self._columns
+            self._bear(no_barcode(row, self._rows - 1), last=alike)
+        self._columns = max(self._columns, columns)
+        return books
+
+    def end(self) -> None:
+        """NoList when the last row was no book's, and looked like nobody's."""
+        if self._last is not None:
+            raise self._last
+
+    def _bear(self, odd: NoList, *, last: bool) -> None:
+        self._odd += 1
+        if self._odd > max(_ODD, self._rows // 100):
+            raise odd
         if self._odd == 1:
-            sentence = f"GRIN's list {self._which} has rows whose barcode is none, such as {row[:60]!a}"
-            logging.getLogger(logs.NAME).warning(f"{sentence}; they are left out.")
-        return False
+            sentence = f"GRIN's list {self._which} {odd}; such rows are left out."
+            logging.getLogger(logs.NAME).warning(sentence)
+        self._last = None if last else odd
 
 
 def _is_books(barcode: str) -> bool:
@@ -102,7 +112,8 @@ def no_barcode(row: str, number: int) -> NoList:
 
 def barcode_of(name: str, library: str) -> str:
     """The barcode in a list's first column, which may be an archive's name with the library's prefix."""
-    name = name.strip()
+    # Some editors, and some servers, begin a text with a byte order mark.
+    name = name.strip().removeprefix("\ufeff")
     if not name.endswith(ARCHIVE_SUFFIX):
         return name
     return name.removesuffix(ARCHIVE_SUFFIX).removeprefix(f"{library}_")

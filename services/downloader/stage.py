@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from common.config import FilterRow, Settings
 from common.durable import free_bytes
 from common.errors import Halt, Retry
 from common.grin.client import GrinClient
 from common.grin.credentials import read_credentials
+from common.grin.errors import Passing
 from common.grin.lists import ARCHIVE_SUFFIX
 from common.stage import Book, Facts, Stage
 
@@ -18,6 +20,8 @@ RESERVE = 3
 PARTIAL = ".partial"
 # How many bytes come between two looks at the disk.
 LOOK_EVERY = 64 << 20
+# After so many different books in a row that GRIN would not give, it is GRIN and no book.
+IN_A_ROW = 5
 
 
 class Downloader(Stage):
@@ -25,6 +29,10 @@ class Downloader(Stage):
 
     syncs_itself = True
     _client: GrinClient | None = None
+
+    def __init__(self, settings: Settings, row: FilterRow) -> None:
+        super().__init__(settings, row)
+        self._refused: set[str] = set()
 
     def check(self) -> list[str]:
         """The library's code and readable credentials are needed before anything can be fetched."""
@@ -44,14 +52,24 @@ class Downloader(Stage):
         try:
             target = work / f"{book.barcode}{ARCHIVE_SUFFIX}"
             done = self._connected().download(book.barcode, target, room.look, keep=keep)
-        except Retry:
+        except Retry as error:
+            if isinstance(error, Passing):
+                self._blame_grin(book, error)
             if book.attempt >= self.row.attempts and work.is_dir():
                 # It fails for good, and must not fill the disk. Without this folder it would not be ours any more.
                 shutil.rmtree(keep, ignore_errors=True)
             raise
+        self._refused.clear()
         origin = {"url": done.url, "etag": done.etag, "sha256": done.sha256, "size": done.size}
         effort = {"resumed": done.resumed, "refetched": done.refetched}
         return {**origin, **effort, "bytes_in": done.size, "bytes_out": done.size}
+
+    def _blame_grin(self, book: Book, error: Retry) -> None:
+        """Halt when book after book meets a fault of the server: an outage must cost none of them its attempts."""
+        self._refused.add(book.barcode)
+        if len(self._refused) >= IN_A_ROW:
+            reason = f"{error.reason} It was so with {len(self._refused)} books in a row."
+            raise Halt(reason, "The stage goes on by itself when GRIN gives one of them.") from None
 
     def close(self) -> None:
         """Close the connections."""

@@ -131,20 +131,22 @@ class Checks:
                 found.append(_fault(barcode, stored, fault, newest))
         return found
 
-    def is_gone(self, barcode: str) -> bool:
-        """Whether nothing at all of a delivered book is in the store."""
-        home = self.sightings.home(barcode)
-        if home is None or self.store is None:
-            return False
+    def was_delivered(self, barcode: str) -> bool:
+        """Whether the ledger tells of a delivery."""
         try:
-            expected = self.store.expected(deliveries(self.sightings.ledger.read(barcode)))
+            return bool(deliveries(self.sightings.ledger.read(barcode)))
         except (NoLedger, PermissionError):
             return False
-        faults = {self.store.fault(stored, deep=False) for stored in expected.values()}
-        if faults != {GONE}:
+
+    def is_gone(self, barcode: str) -> bool:
+        """Whether nothing at all of a delivered book is in the store."""
+        assert self.store is not None
+        expected = self.store.expected(deliveries(self.sightings.ledger.read(barcode))).values()
+        if any(self.store.fault(stored, deep=False) != GONE for stored in expected):
             return False
-        elsewhere = self._store_of(barcode, home)
-        return elsewhere is self.store or all(elsewhere.fault(one, deep=False) == GONE for one in expected.values())
+        home = self.sightings.home(barcode)
+        elsewhere = self.store if home is None else self._store_of(barcode, home)
+        return elsewhere is self.store or all(elsewhere.fault(stored, deep=False) == GONE for stored in expected)
 
     def _store_of(self, barcode: str, home: Sight) -> Store:
         assert self.store is not None

@@ -25,6 +25,7 @@ from common.token import is_barcode
 from services.orchestrator.audit_checks import Check, Checks
 from services.orchestrator.audit_fix import Fixer
 from services.orchestrator.audit_grin import AgainstGrin
+from services.orchestrator.audit_store import Store
 from services.orchestrator.discrepancy import CHANGED, EXTRA, FIXES, MISSING, PLACE, STUCK, Discrepancy
 from services.orchestrator.rebuild import Rebuilder, Unfit
 from services.orchestrator.sightings import Sightings, Stamp
@@ -34,8 +35,9 @@ _PAUSE, _QUIET = 0.5, 2.0
 # Books that share this waiting.
 _BATCH = 4096
 _REPORT_EVERY = 100_000
-# Of so many delivered books, chosen by lot, the most may not be missing whole; of a very few, all may be.
-_SAMPLE, _FEW = 50, 5
+# So many books are chosen by lot: of the delivered ones among them most may not be missing whole, nor so many that it
+# would be the third figure in all. A very few always may.
+_SAMPLE, _FEW, _MANY = 200, 5, 1_000
 _DISK = "See that it is mounted and can be read, then audit again."
 
 
@@ -134,20 +136,28 @@ class Audit:
             raise Halt(f"The board at {self.sightings.root} cannot be read: {error}.", _DISK) from error
 
     def _require_store(self) -> None:
-        delivered = any(listing.count(last, board.WAITING, 1) for last in self.sightings.lasts)
-        if self.checks.store is not None and (delivered or self.orders.rebuild):
-            self.checks.store.require()
-            if not (self.orders.force or self.orders.barcodes):
-                self._require_books(self.checks.store.root)
+        store = self.checks.store
+        if store is None:
+            return
+        if self.orders.rebuild or any(listing.count(last, board.WAITING, 1) for last in self.sightings.lasts):
+            store.require()
+        if not (self.orders.force or self.orders.barcodes):
+            self._require_books(store)
 
-    def _require_books(self, store: Path) -> None:
-        """Halt when most books are missing whole: a stray file in the mount point does not make it the store."""
-        every = chain.from_iterable(map(listing.barcodes, self.sightings.lasts))
+    def _require_books(self, store: Store) -> None:
+        """Halt when many books are missing whole: a stray file in a mount point does not make it the store."""
+        every = enumerate(self._registered(), 1)
         chosen = heapq.nsmallest(_SAMPLE, every, key=lambda _: random.random())  # noqa: S311 - no secret
-        gone = sum(self.checks.is_gone(barcode) for barcode in chosen)
-        if gone >= _FEW and gone > len(chosen) / 2:
-            reason = f"Of {len(chosen)} delivered books that were looked for, {gone} are not in {store} at all."
-            cure = "Is it mounted, and the right one? If they are really lost: --force. Nothing was done."
+        delivered = [barcode for _, barcode in chosen if self.checks.was_delivered(barcode)]
+        if not delivered:
+            return
+        store.require()
+        gone = sum(self.checks.is_gone(barcode) for barcode in delivered)
+        # Of all books there are, as far as the sample tells.
+        likely = gone * max(number for number, _ in chosen) / len(chosen)
+        if gone >= _FEW and (gone > len(delivered) / 2 or likely > _MANY):
+            reason = f"Of {len(delivered)} delivered books that were looked for, {gone} are not in {store.root} at all."
+            cure = "Is all of it mounted, and is it the right one? If they are really lost: --force. Nothing was done."
             raise Halt(reason, cure)
 
     def _results(self) -> Iterator[Result]:

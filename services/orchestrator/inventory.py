@@ -151,6 +151,7 @@ class Refresh:
                         continue
                     self.kept.books += 1
                 self.kept.size += file.write(row + b"\n")
+            gate.end()
         except lists.NoList as error:
             raise Retry(f"GRIN's list _all_books {error}. {self._as_it_was}") from None
 

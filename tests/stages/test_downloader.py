@@ -97,6 +97,21 @@ def test_a_book_that_is_not_converted(grin: ScriptedGrin, tmp_path: Path) -> Non
     downloader.close()
 
 
+def test_book_after_book_that_the_server_refuses(grin: ScriptedGrin, tmp_path: Path) -> None:
+    """One archive's fault is its book's; five in a row are GRIN's, halt, and cost no attempt until one comes again."""
+    downloader = stage(grin, tmp_path)
+    names = [f"B{number}" for number in range(6)]
+    for name in names:
+        grin.at(f"{name}.tar.gz.gpg", Reply(status=503))
+    for verdict, name in zip([Retry] * 4 + [Halt] * 2, names, strict=True):
+        with pytest.raises(verdict, match="503"):
+            downloader.process(*book(tmp_path, name))
+    downloader.process(*book(tmp_path))
+    with pytest.raises(Retry, match="503"):
+        downloader.process(*book(tmp_path, "B0"))
+    downloader.close()
+
+
 def test_a_disk_that_is_too_small(grin: ScriptedGrin, tmp_path: Path) -> None:
     """Without room for all that the archive becomes, the stage halts before it writes, and takes no room away."""
     downloader = stage(grin, tmp_path, min_free=free_bytes(tmp_path) + 1_000_000_000)

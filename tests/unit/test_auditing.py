@@ -187,6 +187,35 @@ def test_a_store_that_is_not_mounted_is_not_taken_for_an_empty_one(
     assert shelf.line.tokens() == before
 
 
+@pytest.mark.parametrize("store", ["empty", "absent"])
+def test_a_board_without_tokens_before_a_store_that_is_not_mounted(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str], store: str
+) -> None:
+    """With only the ledger restored, what it tells was delivered must be found before anything is sent for."""
+    for token in shelf.buckets[-1].glob("*.json"):
+        token.unlink()
+    shelf.done.rename(shelf.done.with_name("unmounted"))
+    if store == "empty":
+        shelf.done.mkdir()
+    assert shelf.audit("--fix") == 3
+    assert "mounted" in capsys.readouterr().err
+    assert list(shelf.buckets[0].glob("*.json")) == []
+
+
+def test_a_thousand_missing_books_need_a_word(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less than half of the store may be missing, and still be one of its mounts."""
+    monkeypatch.setattr(auditing, "_MANY", 4)
+    shelf.deliver(*(f"B{number}" for number in range(10)))
+    for number in range(5):
+        shutil.rmtree(shelf.done / f"B{number}")
+    assert shelf.audit("--fix") == 3
+    assert "--force" in capsys.readouterr().err
+    monkeypatch.setattr(auditing, "_MANY", 1000)
+    assert shelf.audit("--fix") == 0
+
+
 @pytest.mark.parametrize("stray", ["a file", "one new book"])
 def test_a_mount_point_with_something_in_it_is_not_the_store(
     shelf: Shelf, capsys: pytest.CaptureFixture[str], stray: str

@@ -182,23 +182,34 @@ def test_a_search_that_breaks_is_asked_again(grin: ScriptedGrin, client: GrinCli
     assert [book.barcode for book in client.search(["B1", "B2"])] == ["B1", "B2"]
 
 
-ODD = ("B 2", "../../etc/passwd", "a\0b", "ß", "\ufeff39000000000018")
+ODD = ("B 2", "../../etc/passwd", "a\0b", "ß")
 
 
 @pytest.mark.parametrize("odd", ODD)
 def test_one_odd_barcode_keeps_nobody_from_the_others(grin: ScriptedGrin, client: GrinClient, odd: str) -> None:
     """A row that looks like its neighbours, with a barcode that none can be, is left out."""
-    rows = ["B1.tar.gz.gpg", f"{odd}.tar.gz.gpg", "B3.tar.gz.gpg"]
-    grin.at("_converted", Reply("\n".join(rows).encode()))
-    assert list(client.barcodes("converted")) == ["B1", "B3"]
-    assert [entry.barcode for entry in client.entries("converted")] == ["B1", "B3"]
+    for order in ([odd, "B1", "HVDL"], ["B1", odd, "HVDL"], ["B1", "HVDL", odd]):
+        grin.at("_converted", Reply("\n".join(f"{name}.tar.gz.gpg" for name in order).encode()))
+        assert list(client.barcodes("converted")) == ["B1", "HVDL"]
+        assert [entry.barcode for entry in client.entries("converted")] == ["B1", "HVDL"]
+    for order in ([odd, "B1", "B3"], ["B1", odd, "B3"]):
+        grin.at("_in_process", Reply("\n".join(order).encode()))
+        assert list(client.barcodes("in_process")) == ["B1", "B3"]
     grin.at("_available", Reply(f"B1\t2019/03/04 10:11\tx\n{odd}\t2019/03/04 10:11\tx\n".encode()))
     assert list(client.barcodes("available")) == ["B1"]
+
+
+def test_a_byte_order_mark(grin: ScriptedGrin, client: GrinClient) -> None:
+    """It belongs to the text and not to its first book."""
+    grin.at("_available", Reply("\ufeff39000000000018\n39000000000026\n".encode()))
+    assert list(client.barcodes("available")) == ["39000000000018", "39000000000026"]
 
 
 @pytest.mark.parametrize(
     ("which", "rows"),
     [
+        ("available", ["Quota exceeded, come back later"]),
+        ("available", ["Sorry", "for", "that"]),
         ("converted", ["B1.tar.gz.gpg", "ERROR"]),
         ("converted", ["B1.tar.gz.gpg", "B2"]),
         ("converted", ["Error"]),
