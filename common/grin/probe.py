@@ -47,11 +47,15 @@ def probe(settings: Settings) -> Verdict:
     with client(httpx.Timeout(_TIMEOUT)) as http:
         token = AccessToken(grin, http, lambda *_: None)
         try:
-            value = RateLimit(grin.requests_per_second, settings.global_.pipeline_dir).turn(token.value)
+            value = token.value()
         except Passing as error:
             return Verdict("unreachable", error.reason, error.cure)
         except StageError as error:
             return Verdict("no_credentials", error.reason, error.cure)
+        try:
+            RateLimit(grin.requests_per_second, settings.global_.pipeline_dir).wait()
+        except StageError as error:
+            return Verdict("no_board", error.reason, error.cure)
         url = f"{grin.base_url}/{quote(library, safe='')}/?format=text&result_count=1"
         try:
             with http.stream("GET", url, headers={"Authorization": f"Bearer {value}"}) as response:

@@ -223,17 +223,17 @@ class Keeper:
     def _look_for_new_versions(self, found: Lists) -> None:
         """A book that was delivered, and that GRIN has converted since; each conversion is looked at once."""
         self._looked = {b: date for b, date in self._looked.items() if b in found.converted}
+        heads = {row.name for row in self.settings.filters if row.input_pipe == self._first}
         for barcode, date in found.converted.items():
             if date is None or self._looked.get(barcode) == date or self._stop.is_set():
                 continue
-            self._looked[barcode] = date
             with suppress(NoLedger):
-                if self._is_newer(barcode, date):
+                held = versions.fetched(self._ledger.read(barcode), heads)
+                # A book that is still on its way is looked at again.
+                if held is not None:
+                    self._looked[barcode] = date
+                if versions.is_newer(date, held):
                     self._new_version(barcode, date)
-
-    def _is_newer(self, barcode: str, date: datetime) -> bool:
-        heads = {row.name for row in self.settings.filters if row.input_pipe == self._first}
-        return versions.is_newer(date, versions.fetched(self._ledger.read(barcode), heads))
 
     def _new_version(self, barcode: str, date: datetime) -> None:
         self.new_versions += 1

@@ -166,6 +166,26 @@ def test_new_versions(site: Site, what: str) -> None:
         assert waiting(settings) == ({newer[0]} if what == "bring" else set())
 
 
+def test_a_new_version_of_a_book_that_is_on_its_way(site: Site) -> None:
+    """What cannot be told before the book is home is told once it is, by the same keeper."""
+    settings = site.settings(seed={"keep": 1, "every": 0.2})
+    prepare(settings)
+    with GrinClient(settings) as client:
+        barcode, converted = next((e.barcode, e.converted) for e in client.entries("converted") if e.converted)
+    deliver(settings, barcode, converted - timedelta(hours=30), settings.bucket_paths()[-1])
+    path = ledger_of(settings).path(barcode)
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    with keeping(settings, fills=False) as keeper:
+        until(lambda: sum("_converted" in r["path"] for r in site.control("requests").json()) > 3)
+        assert keeper.new_versions == 0
+        path.write_text(whole)
+        until(lambda: keeper.new_versions == 1)
+        looks = sum("_converted" in r["path"] for r in site.control("requests").json())
+        until(lambda: sum("_converted" in r["path"] for r in site.control("requests").json()) > looks + 2)
+        assert keeper.new_versions == 1
+
+
 def deliver(settings: Settings, barcode: str, fetched: datetime, last: Path) -> None:
     """Put a book into the last bucket as if it had been fetched then."""
     ledger = ledger_of(settings)
