@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,13 @@ class Grin:
         return {barcode for barcode, record in self.books().items() if record["poison"]}
 
 
-@pytest.fixture(scope="session")
-def grin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grin]:
-    """Ten books, three of them bad, and a server that offers them."""
-    folder = tmp_path_factory.mktemp("grin")
+@contextmanager
+def serving(folder: Path, books: int, *more: str) -> Iterator[Grin]:
+    """A simulated GRIN of its own, with so many made books and the simulator's further arguments."""
     (folder / "passphrase").write_text(PASSPHRASE + "\n")
     credentials = folder / "credentials.json"
-    command = [sys.executable, "-m", "simulator", "serve", "--folder", str(folder / "library"), "--books", "10"]
-    command += ["--poisoned", "3", "--seed", "5", "--library", "TESTLIB", "--credentials-out", str(credentials)]
+    command = [sys.executable, "-m", "simulator", "serve", "--folder", str(folder / "library"), "--books", str(books)]
+    command += ["--library", "TESTLIB", "--credentials-out", str(credentials), *more]
     command += ["--passphrase-file", str(folder / "passphrase"), "--until-stdin-closes"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -53,6 +53,13 @@ def grin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grin]:
         yield Grin(folder, json.loads(process.stdout.readline()), credentials)
         process.stdin.close()
         process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def grin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grin]:
+    """Ten books, three of them bad, and a server that offers them."""
+    with serving(tmp_path_factory.mktemp("grin"), 10, "--poisoned", "3", "--seed", "5") as made:
+        yield made
 
 
 class Pipeline(Line):

@@ -7,37 +7,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import PASSPHRASE, Grin, Pipeline
+from tests.e2e.conftest import Grin, Pipeline, serving
 from tests.e2e.test_pipeline import assert_all_home
 
 BOOKS = int(os.environ.get("WEATHER_BOOKS", "24"))
 SECONDS = float(os.environ.get("WEATHER_SECONDS", "12"))
-
-
-@contextmanager
-def weather(folder: Path, books: int, *more: str) -> Iterator[Grin]:
-    """A simulated GRIN of its own, with small books and the simulator's further arguments."""
-    (folder / "passphrase").write_text(PASSPHRASE + "\n")
-    credentials = folder / "credentials.json"
-    command = [sys.executable, "-m", "simulator", "serve", "--folder", str(folder / "library"), "--books", str(books)]
-    command += ["--pages", "4:5", "--library", "TESTLIB", "--credentials-out", str(credentials), *more]
-    command += ["--passphrase-file", str(folder / "passphrase"), "--until-stdin-closes"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        yield Grin(folder, json.loads(process.stdout.readline()), credentials)
-        process.stdin.close()
-        process.wait(20)
 
 
 def requests_of(grin: Grin) -> list[dict[str, object]]:
@@ -52,7 +33,7 @@ def requests_of(grin: Grin) -> list[dict[str, object]]:
 def test_every_fault_at_five_per_cent(tmp_path: Path, figure: Callable[[str], None]) -> None:
     """Each kind of fault meets one request in twenty: every book is delivered whole, and once."""
     (tmp_path / "grin").mkdir()
-    with weather(tmp_path / "grin", BOOKS, "--every-fault", "0.05") as grin:
+    with serving(tmp_path / "grin", BOOKS, "--pages", "4:5", "--every-fault", "0.05") as grin:
         line = Pipeline(tmp_path, grin, reap_after=5)
         for row in line.filters:
             row.update(attempts=30, redos=10, workers=2)
@@ -77,7 +58,7 @@ def test_tokens_that_live_for_seconds(tmp_path: Path, figure: Callable[[str], No
     life, rate = (5, 1.0) if SECONDS > 60 else (2, 2.0)
     books = int(SECONDS * rate * 0.9)
     (tmp_path / "grin").mkdir()
-    with weather(tmp_path / "grin", books, "--token-lifetime", str(life)) as grin:
+    with serving(tmp_path / "grin", books, "--pages", "4:5", "--token-lifetime", str(life)) as grin:
         line = Pipeline(tmp_path, grin)
         line.rate = rate
         line.write()
