@@ -70,6 +70,7 @@ class Pipeline(Line):
         (folder / "passphrase").write_text(PASSPHRASE + "\n")
         self.grin = grin
         self.rate = 100.0
+        self.more: dict[str, Any] = {}
         for number, name in enumerate(STAGES):
             pipes = {"input_pipe": f"pipeline/{BUCKETS[number]}", "output_pipe": f"pipeline/{BUCKETS[number + 1]}"}
             quick = {"attempts": 6, "backoff": 0.2, "backoff_max": 0.5}
@@ -85,6 +86,7 @@ class Pipeline(Line):
             "grin": {**addresses, "credentials_file": str(self.grin.credentials)},
             "filters": self.filters,
             "board": {"listen": "127.0.0.1:0"},
+            **self.more,
         }
         self.config.write_text(yaml.safe_dump(whole))
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.e2e.conftest import Grin, Pipeline, serving
 from tests.e2e.test_pipeline import assert_all_home
+from tests.helpers import stop, until
 
 BOOKS = int(os.environ.get("WEATHER_BOOKS", "24"))
 SECONDS = float(os.environ.get("WEATHER_SECONDS", "12"))
@@ -71,3 +72,30 @@ def test_tokens_that_live_for_seconds(tmp_path: Path, figure: Callable[[str], No
     assert max(told) - min(told) > 3 * life
     assert tokens >= (max(told) - min(told)) / life - 1
     figure(f"{books} books in {max(told) - min(told):.0f} s, tokens of {life} s: {tokens} renewed, no book failed")
+
+
+@pytest.mark.slow
+@pytest.mark.quirk("five-requests-a-second")
+def test_the_rate_of_a_whole_pipeline(tmp_path: Path, figure: Callable[[str], None]) -> None:
+    """Four downloaders and the orchestrator's own loop together never ask more than allowed, in any second."""
+    rate, books = 10, 40
+    (tmp_path / "grin").mkdir()
+    with serving(tmp_path / "grin", books, "--pages", "4:4") as grin:
+        line = Pipeline(tmp_path, grin)
+        line.rate = float(rate)
+        line.filters[0]["workers"] = 4
+        line.more = {"seed": {"from": "converted", "every": 0.5}}
+        line.write()
+        process = line.up()
+        until(lambda: len(list(line.bucket(5).glob("*.json"))) == books, 120)
+        assert stop(process) == 0
+        asked = sorted(requests_of(grin), key=lambda one: float(str(one["time"])))
+    times = [float(str(one["time"])) for one in asked if "/token" not in str(one["path"])]
+    busiest = max(sum(begin <= time < begin + 1 for time in times) for begin in times)
+    names = Counter("archive" if ".gpg" in str(one["path"]) else "list" for one in asked)
+    assert busiest <= rate
+    # All of them asked, and that the limit was felt: half a second's lists and forty archives want more than it.
+    assert names["archive"] == books
+    assert names["list"] > 10
+    assert busiest >= rate * 0.7
+    figure(f"{len(times)} requests of 4 downloaders and the orchestrator: {busiest} in the busiest second of {rate}")
