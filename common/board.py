@@ -17,7 +17,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -268,9 +268,11 @@ class Seeder:
     that name; then one rename places it. A crash leaves an unregistered file, or a registered one for `recover`.
     """
 
-    def __init__(self, root: Path, ledger: Ledger, name: str) -> None:
+    def __init__(self, root: Path, ledger: Ledger, name: str, places: Collection[tuple[Path, str]] = ()) -> None:
         self.root = root
         self.folder = root / "seeding"
+        # Buckets and states in which a token is looked for as well: a ledger can be lost.
+        self.places = places
         self.ledger = ledger
         self.name = name
         self.number = 0
@@ -323,7 +325,10 @@ class Seeder:
         return placed
 
     def _is_known(self, barcode: str, bucket: Path) -> bool:
-        return os.path.lexists(self.ledger.path(barcode)) or os.path.lexists(path_of(bucket, barcode, WAITING))
+        if os.path.lexists(self.ledger.path(barcode)):
+            return True
+        places = ((bucket, WAITING), *self.places)
+        return any(os.path.lexists(path_of(place, barcode, state)) for place, state in places)
 
     def _name(self, barcode: str) -> str:
         self.number += 1

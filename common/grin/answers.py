@@ -109,7 +109,8 @@ def _verdict(endpoint: str, response: httpx.Response) -> Exception:
         return QueueFull("GRIN's queue of conversions is full (429).", delay=_retry_after(response))
     if code == 429 or code >= 500:
         return Passing(f"GRIN answers {code}.", delay=_retry_after(response))
-    return Retry(f"GRIN answers {code}, which nothing here expects.")
+    cure = "Set grin.process_batch lower, or grin.process_method to post." if code in {413, 414} else ""
+    return Retry(f"GRIN answers {code}, which nothing here expects.", cure)
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -45,7 +45,7 @@ def status_of(text: str) -> Status:
     words = text.strip().lower()
     if words.startswith("success"):
         return Status.ACCEPTED
-    if words.startswith("not allowed"):
+    if "not allowed to be downloaded" in words:
         return Status.REFUSED
     if "already" in words and "available for download" in words:
         return Status.CONVERTED

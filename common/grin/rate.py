@@ -192,7 +192,11 @@ class _Slots:
         if now - self._swept < _SWEEP_EVERY and now >= self._swept:
             return
         self._swept = now
-        for name in filter(_is_number, os.listdir(self._folder)):
+        for name in os.listdir(self._folder):
+            if not _is_number(name):
+                # What looked at the clock, and was killed.
+                durable.remove_if_old(self._folder / name, now)
+                continue
             for path, begin in _begins(self._folder / name):
                 if begin < now - _PAST:
                     with suppress(OSError):
@@ -212,4 +216,4 @@ def _begins(folder: Path) -> list[tuple[Path, float]]:
 
 
 def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdecimal() and len(name) < 20 and name != "0"
+    return name.isascii() and name.isdecimal() and len(name) < 20 and name[0] != "0"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from common.grin.client import GrinClient
 from common.grin.errors import QueueFull
 from common.grin.process import Answered, Status
 from services.orchestrator.asked import FOLDER, Asked
+from services.orchestrator.render import plain
 from services.orchestrator.wanted import Available, Lists, Wanted, read_lists, undelivered
 
 LOCK = "converting.lock"
@@ -75,10 +77,17 @@ def alone(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy("Another process asks for conversions on this board now; nothing was done.") from None
+            raise Busy(_busy(os.pread(fd, 200, 0))) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+def _busy(holder: bytes) -> str:
+    who = plain(holder.decode(errors="replace")).strip() or "Another process"
+    return f"{who[0].upper()}{who[1:]} asks for conversions on this board now, or was stopped while it did."
 
 
 class Conversion:

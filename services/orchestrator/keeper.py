@@ -59,6 +59,7 @@ class Keeper:
         self._looked: dict[str, datetime | None] = {}
         self._revived: dict[str, datetime | None] = {}
         self._available_at = 0.0
+        self._busy = ""
         self._stop = threading.Event()
         self._client: GrinClient | None = None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -195,7 +196,10 @@ class Keeper:
                     # Somebody else has asked since these lists were read: the next round knows what room is left.
                     return
                 report = conversion.ask(conversion.wanted().everything(available))
-        except Busy:
+        except Busy as busy:
+            if str(busy) != self._busy:
+                self._busy = str(busy)
+                self.says.put(f"{busy} This orchestrator asks for none meanwhile.")
             return
         finally:
             available.close()

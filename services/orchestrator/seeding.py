@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from common import board
+from common import board, listing, logs
 from common.config import SEED_LISTS, Settings
 from common.errors import ConfigError
 from common.grin.entries import read_file
@@ -22,8 +23,12 @@ from common.token import is_barcode
 
 # So many bad lines are shown; the rest is counted.
 _SHOWN = 20
+# So many tokens of each bucket show whether the ledger is whole.
+_LOOKED_AT = 50
 # Books that share the waiting for the disk.
 _BATCH = 64
+# Boards of whose lost ledgers this process has told.
+_told: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -157,13 +162,18 @@ def seed(settings: Settings, barcodes: Iterable[str], bucket: Path, *, dry_run: 
     """Put books on the board, streamed; the same tally after each handful. Known ones are passed over."""
     common = settings.global_
     ledger = Ledger(common.pipeline_dir / "ledger")
-    seeder = board.Seeder(common.pipeline_dir, ledger, worker_name("seeder"))
+    doubtful = _lacks_stories(settings, ledger)
+    seeder = board.Seeder(common.pipeline_dir, ledger, worker_name("seeder"), _places(settings, bucket, doubtful))
     tally, met = Tally(), set[str]()
     if not dry_run:
         tally.new += seeder.recover(bucket)
         yield tally
     stream = iter(barcodes)
     while batch := list(islice(stream, _BATCH)):
+        if doubtful:
+            claimed = {held.barcode for path in settings.bucket_paths() for held in listing.claims(path)}
+            tally.known += sum(barcode in claimed for barcode in batch)
+            batch = [barcode for barcode in batch if barcode not in claimed]
         if dry_run:
             fresh = {barcode for barcode in batch if barcode not in met and not ledger.path(barcode).exists()}
             met |= fresh
@@ -171,6 +181,32 @@ def seed(settings: Settings, barcodes: Iterable[str], bucket: Path, *, dry_run: 
             fresh = set(seeder.seed_all(batch, bucket, str(common.processing_bucket), common.done_bucket))
         tally.new, tally.known = tally.new + len(fresh), tally.known + len(batch) - len(fresh)
         yield tally
+
+
+def _places(settings: Settings, bucket: Path, doubtful: bool) -> list[tuple[Path, str]]:
+    """Where a book's token may lie although no ledger knows it: everywhere, or where it costs little to look."""
+    still = [state for state in board.STATES if state != board.WORKING]
+    if doubtful:
+        return [(path, state) for path in settings.bucket_paths() for state in still]
+    inputs = {row.input_pipe for row in settings.filters}
+    lasts = [(path, board.WAITING) for path in settings.bucket_paths() if path not in inputs]
+    return [*lasts, *((bucket, state) for state in still)]
+
+
+def _lacks_stories(settings: Settings, ledger: Ledger) -> bool:
+    """Whether tokens have no ledger: it was lost then, at least in part, and does not tell what is known."""
+    heads = {row.input_pipe for row in settings.heads()}
+    # A token that somebody has just put into a first bucket by hand has no story yet.
+    for path in (path for path in settings.bucket_paths() if path not in heads):
+        for barcode in islice(listing.barcodes(path), _LOOKED_AT):
+            if ledger.path(barcode).exists():
+                continue
+            if settings.global_.pipeline_dir not in _told:
+                _told.add(settings.global_.pipeline_dir)
+                sentence = f"{barcode} in {path.name} has no ledger, so every bucket is looked through before seeding."
+                logging.getLogger(logs.NAME).warning(f"{sentence} `grin-pipeline audit` tells what is lost.")
+            return True
+    return False
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

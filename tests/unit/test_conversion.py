@@ -212,14 +212,14 @@ def test_available_by_states(site: Site) -> None:
 
 
 def test_one_at_a_time(site: Site) -> None:
-    """A second process that would ask for conversions says so and leaves, with nothing done."""
+    """A second process that would ask for conversions says who has the turn and leaves, with nothing done."""
     settings = site.settings()
     prepare(settings)
     whole = [*GRIN_PIPELINE, "convert", "--config", str(settings.path)]
     with alone(settings):
         second = subprocess.run(whole, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert second.returncode == 1
-    assert "Another process" in second.stderr
+    assert f"Process {os.getpid()} on " in second.stderr
     assert site.queue()["requests"] == 0
 
 

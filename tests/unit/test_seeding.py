@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from common import config
+from common import config, run
 from common.config import Settings
 from common.errors import ConfigError
 from services.orchestrator.seeding import Source, Wish, bucket_for, sampled, seed
@@ -80,3 +81,24 @@ def test_dry_run_changes_nothing(settings: Settings, tmp_path: Path) -> None:
     *_, tally = seed(settings, ["A1", "B2", "A1"], bucket_for(settings, None), dry_run=True)
     assert (tally.new, tally.known) == (2, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize(
+    "place", ["01_in/failed", "02_mid", "02_mid/deferred", "02_mid/working", "02_mid/held", "03_out"]
+)
+def test_a_lost_ledger_doubles_no_book(settings: Settings, place: str) -> None:
+    """Whatever has become of the ledger, a book whose token lies anywhere on the board is known."""
+    root = settings.global_.pipeline_dir
+    run.prepare(root, settings.bucket_paths())
+    bucket = bucket_for(settings, None)
+    books = ["B1", "B2", "B3"]
+    assert list(seed(settings, books, bucket))[-1].new == 3
+    for barcode in books:
+        name = f"{barcode}~one-h-1-ab.1.json" if place.endswith("working") else f"{barcode}.json"
+        (bucket / f"{barcode}.json").rename(root / place / name)
+    # What shows that the ledger was lost.
+    (root / "02_mid" / "C1.json").write_text('{"barcode": "C1"}')
+    shutil.rmtree(root / "ledger")
+    tally = list(seed(settings, [*books, "D1"], bucket))[-1]
+    assert (tally.new, tally.known) == (1, 3)
+    assert [path.name for path in bucket.glob("*.json")] == ["D1.json"]
