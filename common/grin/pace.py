@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 
 from common.grin.errors import Passing
 
@@ -30,6 +31,23 @@ class Pace:
         if size - self._size < FLOOR * seconds:
             raise Passing(f"GRIN sent {size - self._size} bytes in {seconds:.0f} seconds, which is a stall.")
         self._size, self._since = size, now
+
+
+def paced(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same pieces; Passing when they trickle. Only what GRIN takes counts, however long the reader needs."""
+    pieces, waited, size = iter(chunks), 0.0, 0
+    while True:
+        began = time.monotonic()
+        piece = next(pieces, None)
+        waited += time.monotonic() - began
+        if piece is None:
+            return
+        size += len(piece)
+        if waited >= MINUTE:
+            if size < FLOOR * waited:
+                raise Passing(f"GRIN sent {size} bytes in {waited:.0f} seconds, which is a stall.")
+            waited, size = 0.0, 0
+        yield piece
 
 
 class Patience:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from common.errors import Halt, Retry
 from common.grin import lists, pages
 from common.grin.entries import Entry, of_values
+from common.grin.pace import paced
 from common.grin.session import Answer
 
 # Rows that are asked for at once.
@@ -26,7 +27,7 @@ def rows_of(answer: Answer) -> Iterator[bytes]:
     """The rows of a text; lists.NoList where nothing but its last line's missing end shows that it was cut."""
     has_end = bool(answer.header("Content-Length")) or "chunked" in answer.header("Transfer-Encoding").lower()
     with answer:
-        yield from lists.raw_lines(answer.chunks(), must_end=not has_end)
+        yield from lists.raw_lines(paced(answer.chunks()), must_end=not has_end)
 
 
 def no_such_list(name: str, library: str, status: int) -> Halt:
@@ -97,7 +98,7 @@ class Paging:
                 raise Retry(f"GRIN's list {self.name} is no page where one was asked for.")
             spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - whoever reads it closes it
             try:
-                for chunk in answer.chunks():
+                for chunk in paced(answer.chunks()):
                     spool.write(chunk)
                 spool.seek(0)
             except BaseException:

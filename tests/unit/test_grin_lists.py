@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from common.errors import Halt, Retry
+from common.grin import pace
 from common.grin.client import GrinClient
 from common.grin.entries import Entry
 from tests.scripted import Reply, ScriptedGrin, Seen, page
@@ -225,3 +227,18 @@ def test_words_are_no_books(grin: ScriptedGrin, client: GrinClient, which: str, 
         list(client.barcodes(which))
     with pytest.raises(Retry, match="which is no barcode"):
         list(client.entries(which))
+
+
+def test_a_list_that_drips(grin: ScriptedGrin, client: GrinClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that trickle keep the idle time-out from ending a list; the pace does. A slow reader is not GRIN's fault."""
+    monkeypatch.setattr(pace, "MINUTE", 0.3)
+    row = b"B1.tar.gz.gpg\n"
+    grin.at("_converted", Reply(row, drops=[row] * 60, every=0.05, promised=61 * len(row)))
+    with pytest.raises(Retry, match="which is a stall"):
+        list(client.barcodes("converted"))
+    grin.at("_converted", Reply(b"B1.tar.gz.gpg\n" * 5))
+    slow = []
+    for barcode in client.barcodes("converted"):
+        slow.append(barcode)
+        time.sleep(0.15)
+    assert len(slow) == 5
