@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
 
-from common import durable, workfiles
+from common import board, durable, listing, workfiles
 from common.artifacts import Artifact, describe
 from common.config import FilterRow, Settings
 from common.deliveries import VERSION
@@ -116,9 +116,11 @@ class Uploader(Stage):
         return self.settings.path.parent / bucket
 
     def _require_bucket(self, bucket: Path) -> None:
-        """A bucket that was there and is gone was unmounted: what is written now would go to the wrong disk."""
-        if bucket in self._met and not bucket.is_dir():
-            raise Halt(f"The done bucket {bucket} is gone.", _WRITABLE)
+        """A bucket that is gone though books were put there was unmounted: what is written now goes to another disk."""
+        if bucket.is_dir():
+            return
+        if bucket in self._met or listing.count(self.row.output_pipe, board.WAITING, 1):
+            raise Halt(f"The done bucket {bucket} is gone.", f"{_WRITABLE} If it is a new one: mkdir {bucket}")
 
 
 def _within(bucket: Path, processing: Path) -> bool:

