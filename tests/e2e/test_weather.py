@@ -18,14 +18,14 @@ from tests.e2e.conftest import Grin, Pipeline, serving
 from tests.e2e.test_pipeline import assert_all_home
 from tests.helpers import stop, until
 
-BOOKS = int(os.environ.get("WEATHER_BOOKS", "24"))
-SECONDS = float(os.environ.get("WEATHER_SECONDS", "12"))
+BOOKS = int(os.environ.get("WEATHER_BOOKS", "14"))
+SECONDS = float(os.environ.get("WEATHER_SECONDS", "8"))
 
 
-def requests_of(grin: Grin) -> list[dict[str, object]]:
-    """What the simulator was asked."""
+def told_of(grin: Grin, what: str) -> list[dict[str, object]]:
+    """What the simulator tells of itself: its `requests` so far, or its `faults` and how often each was met."""
     host = grin.told["base_url"].removesuffix("/libraries")
-    with urllib.request.urlopen(f"{host}/_simulator/requests") as answer:
+    with urllib.request.urlopen(f"{host}/_simulator/{what}") as answer:
         found: list[dict[str, object]] = json.load(answer)
         return found
 
@@ -42,14 +42,15 @@ def test_every_fault_at_five_per_cent(tmp_path: Path, figure: Callable[[str], No
         assert line.drain("--patience", "60", timeout=60 + 4 * BOOKS) == 0, line.log()[-3000:]
         assert_all_home(line)
         kinds = {barcode: Counter(line.kinds(barcode)) for barcode in grin.books()}
-        asked = requests_of(grin)
+        asked = told_of(grin, "requests")
+        met = sum(int(str(fault["met"])) for fault in told_of(grin, "faults"))
     assert {counts["registered"] for counts in kinds.values()} == {1}
-    archives = [one for one in asked if ".tar.gz.gpg" in str(one["path"])]
     bad = [one for one in asked if one["status"] not in (200, 206)]
     # That the weather was bad: without this a run in sunshine would pass.
-    assert len(bad) >= len(asked) * 0.05
-    assert sum(counts["deferred"] + counts["redo"] for counts in kinds.values()) > 0 or len(archives) > BOOKS
-    figure(f"{BOOKS} books, {len(asked)} requests, {len(bad)} of them refused or led astray; all home whole")
+    assert met >= BOOKS / 4
+    figure(
+        f"{BOOKS} books, {len(asked)} requests, {met} faults, {len(bad)} requests refused or led astray; all home whole"
+    )
 
 
 @pytest.mark.slow
@@ -65,7 +66,7 @@ def test_tokens_that_live_for_seconds(tmp_path: Path, figure: Callable[[str], No
         line.write()
         assert line.drain(timeout=120 + 3 * SECONDS) == 0, line.log()[-3000:]
         assert_all_home(line)
-        asked = requests_of(grin)
+        asked = told_of(grin, "requests")
     told = [float(str(one["time"])) for one in asked]
     tokens = sum("/token" in str(one["path"]) for one in asked)
     assert {line.kinds(barcode).count("attempt") for barcode in grin.books()} == {5}
@@ -78,7 +79,7 @@ def test_tokens_that_live_for_seconds(tmp_path: Path, figure: Callable[[str], No
 @pytest.mark.quirk("five-requests-a-second")
 def test_the_rate_of_a_whole_pipeline(tmp_path: Path, figure: Callable[[str], None]) -> None:
     """Four downloaders and the orchestrator's own loop together never ask more than allowed, in any second."""
-    rate, books = 10, 40
+    rate, books = 10, 24
     (tmp_path / "grin").mkdir()
     with serving(tmp_path / "grin", books, "--pages", "4:4") as grin:
         line = Pipeline(tmp_path, grin)
@@ -89,7 +90,7 @@ def test_the_rate_of_a_whole_pipeline(tmp_path: Path, figure: Callable[[str], No
         process = line.up()
         until(lambda: len(list(line.bucket(5).glob("*.json"))) == books, 120)
         assert stop(process) == 0
-        asked = sorted(requests_of(grin), key=lambda one: float(str(one["time"])))
+        asked = sorted(told_of(grin, "requests"), key=lambda one: float(str(one["time"])))
     times = [float(str(one["time"])) for one in asked if "/token" not in str(one["path"])]
     busiest = max(sum(begin <= time < begin + 1 for time in times) for begin in times)
     names = Counter("archive" if ".gpg" in str(one["path"]) else "list" for one in asked)
