@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterable
@@ -119,6 +120,27 @@ class Line:
             if b"common.run" in argv and str(self.config).encode() in argv:
                 found.append(pid)
         return found
+
+
+_BETWEEN = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[2:]).returncode
+with open(sys.argv[1], "w") as file:
+    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)
+"""
+
+
+def measured(command: list[str]) -> tuple[subprocess.CompletedProcess[str], float]:
+    """Run a command to its end, and the most memory that it had, in MB.
+
+    Through a small process in between: a child counts what its parent has as its own, until it is another program.
+    """
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with tempfile.NamedTemporaryFile("r") as peak:
+        whole = [sys.executable, "-c", _BETWEEN, peak.name, *command]
+        done = subprocess.run(whole, capture_output=True, text=True, env=environ, check=False)
+        return done, int(peak.read()) / 1024
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> None:

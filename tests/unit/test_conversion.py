@@ -21,7 +21,7 @@ from services.orchestrator.asked import Asked
 from services.orchestrator.conversion import Conversion, Report, alone, whole_round
 from services.orchestrator.up import prepare
 from simulator.grin.entry import State
-from tests.helpers import GRIN_PIPELINE
+from tests.helpers import GRIN_PIPELINE, measured
 from tests.libraries import Site, serving
 from tests.scripted import Reply, ScriptedGrin, Seen
 
@@ -59,14 +59,14 @@ def test_a_whole_library(tmp_path: Path, figure: Callable[[str], None]) -> None:
         site.settings({"queue_limit": limit}, {"from": "converted", "barcodes_file": "wishes"})
         right = {*site.truth(State.NEW, State.PREVIOUSLY_DOWNLOADED, State.FAILED), *refused}
         room = limit - site.queue()["now"]
-        dry, seconds, kilobytes = command(site, "--dry-run", "--fill-queue")
+        dry, seconds, peak = command(site, "--dry-run", "--fill-queue")
         assert (dry["would_ask"], dry["no_room"], dry["asked"]) == (room, len(right) - room, 0)
         assert site.queue()["requests"] == 0
         made = {"config.yaml", "credentials.json", "library", "wishes"}
         assert {path.name for path in tmp_path.iterdir()} == made
-        figure(f"--dry-run, {BOOKS:,} books: {seconds:.1f} s, {kilobytes / 1000:.0f} MB")
-        first, seconds, kilobytes = command(site, "--fill-queue")
-        figure(f"convert, {first['asked']:,} asked for: {seconds:.1f} s, {kilobytes / 1000:.0f} MB")
+        figure(f"--dry-run, {BOOKS:,} books: {seconds:.1f} s, {peak:.0f} MB")
+        first, seconds, peak = command(site, "--fill-queue")
+        figure(f"convert, {first['asked']:,} asked for: {seconds:.1f} s, {peak:.0f} MB")
         assert first["answers"]["accepted"] == room
         assert first["answers"]["refused"] == len(refused)
         for _ in range(2):
@@ -83,18 +83,12 @@ def test_a_whole_library(tmp_path: Path, figure: Callable[[str], None]) -> None:
         assert more["no_room"] == len(left)
 
 
-def command(site: Site, *more: str) -> tuple[dict[str, Any], float, int]:
-    """`convert --json` as a process: its object, seconds, and its peak memory in kB."""
+def command(site: Site, *more: str) -> tuple[dict[str, Any], float, float]:
+    """`convert --json` as a process: its object, seconds, and the most memory that it had, in MB."""
     began = time.monotonic()
-    whole = [*GRIN_PIPELINE, "convert", "--json", "--config", str(site.folder / "config.yaml"), *more]
-    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen(whole, stdout=subprocess.PIPE, text=True, env=environ) as process:
-        assert process.stdout is not None
-        told = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return json.loads(told), time.monotonic() - began, usage.ru_maxrss
+    done, peak = measured([*GRIN_PIPELINE, "convert", "--json", "--config", str(site.folder / "config.yaml"), *more])
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), time.monotonic() - began, peak
 
 
 @pytest.mark.quirk("pool-drops-its-oldest")
