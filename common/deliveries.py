@@ -29,13 +29,17 @@ class Stored:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One upload that was proven; `provenance` is the key of its provenance, empty where the ledger does not say."""
+    """One upload that was proven; `provenance` is the key of its provenance, empty where the ledger does not say.
+
+    `proof` is the size and SHA-256 of that provenance, both None where the ledger does not say.
+    """
 
     version: int
     files: tuple[Stored, ...]
     provenance: str
     index: int
     """Which of the events it is."""
+    proof: tuple[int | None, str | None] = (None, None)
 
     @property
     def content(self) -> dict[str, tuple[int | None, str | None]]:
@@ -54,7 +58,7 @@ def deliveries(events: Sequence[Event]) -> list[Delivery]:
         version = version if isinstance(version, int) and version > 0 else 1
         files = tuple(_files(facts.get("files"), version))
         if files:
-            found.append(Delivery(version, files, str(facts.get("provenance") or ""), index))
+            found.append(Delivery(version, files, str(facts.get("provenance") or ""), index, _proof(facts)))
     return found
 
 
@@ -67,6 +71,11 @@ def brought_again(events: Sequence[Event], since: Delivery) -> bool:
     later = events[since.index + 1 :]
     unmoved = {event.get("id") for event in later if event.get("event") == "unchanged" and event.get("id")}
     return any(_sends_for(event) and event.get("id") not in unmoved for event in later)
+
+
+def _proof(facts: dict[str, Any]) -> tuple[int | None, str | None]:
+    size, digest = facts.get("provenance_size"), facts.get("provenance_sha256")
+    return (size, digest) if isinstance(size, int) and isinstance(digest, str) else (None, None)
 
 
 def _sends_for(event: Event) -> bool:

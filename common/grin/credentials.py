@@ -36,7 +36,10 @@ _SHARE, _USUAL_LIFE = 0.8, 3000.0
 _SOON = 10.0
 _TOKEN = re.compile(r"[!-~]+")
 Google = service_account.Credentials | person.Credentials
-_CURE = "Let grin.credentials_file name a service account's key or an authorised user's file, as Google made it."
+_CURE = (
+    "Let grin.credentials_file name a service account's key as Google made it; or a new file, which"
+    " `grin-pipeline auth login --client-secret FILE` then makes for a person."
+)
 
 
 class _Reply(transport.Response):

@@ -64,8 +64,10 @@ class Store:
         found: dict[str, Stored] = {}
         for delivery in delivered:
             found |= {file.key: file for file in delivery.files}
-            if key := delivery.provenance or self._provenance(delivery):
-                found[key] = Stored(key, PROVENANCE, delivery.version)
+            key = delivery.provenance or self._provenance(delivery)
+            # A delivery of what was held already left the provenance that stood there.
+            if key and (key not in found or delivery.proof[0] is not None):
+                found[key] = Stored(key, PROVENANCE, delivery.version, *delivery.proof)
         return found
 
     def _provenance(self, delivery: Delivery) -> str:

@@ -193,9 +193,15 @@ class Audit:
                 done = bucket in self.sightings.lasts and state == board.WAITING
                 for barcode in listing.barcodes(bucket, state):
                     if done and barcode not in self._unfit:
-                        yield barcode, self.checks.untold
+                        yield barcode, self._untold
                     elif not done and self.sightings.home(barcode) is not None:
                         yield barcode, self.checks.everywhere
+
+    def _untold(self, barcode: str) -> list[Discrepancy]:
+        """A done token without a ledger; not what a rebuilding tells of, which is all that the store has."""
+        found, store = self.checks.untold(barcode), self.checks.store
+        told = self.orders.rebuild and store is not None and any(store.books((barcode,)))
+        return [] if told else found
 
     def _folders(self) -> Iterator[tuple[str, Check]]:
         """What lies in the processing bucket."""

@@ -104,7 +104,7 @@ def _sum_up(summary: Summary, *, as_json: bool) -> None:
         figures = {"books": summary.books, "failed": summary.failed, "fixed": summary.fixed, "remain": summary.remain}
         terminal.tell(json.dumps({"summary": {**figures, "findings": kinds}}))
         return
-    told = [f"{summary.books:,} books of the ledger looked at"]
+    told = [f"{terminal.books(summary.books)} of the ledger looked at"]
     told += [f"{count:,} {kind}" for kind, count in kinds.items()] or ["everything agrees"]
     told += [f"{summary.fixed:,} set right"] if summary.fixed else []
     told += [f"{summary.failed:,} have failed (`grin-pipeline ls` tells why)"] if summary.failed else []

@@ -65,8 +65,8 @@ def _login(arguments: argparse.Namespace) -> int:
     client = login.read_client(arguments.client_secret)
     with login.Door(arguments.host, arguments.port) as door:
         consent = login.Consent(grin, client, door.uri)
-        _invite(consent.url(), door.uri, show=not arguments.no_browser)
         typed = sys.stdin if sys.stdin is not None and sys.stdin.isatty() else None
+        _invite(consent.url(), door.uri, show=not arguments.no_browser, paste=typed is not None)
         code = login.wait_for_code(door, consent, arguments.timeout, terminal.tell, typed)
         credentials = consent.credentials(code)
     login.write(file, credentials)
@@ -75,14 +75,14 @@ def _login(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _invite(url: str, back: str, *, show: bool) -> None:
+def _invite(url: str, back: str, *, show: bool, paste: bool) -> None:
     port = back.rpartition(":")[2]
     terminal.tell("Open this address in a browser, and sign in with the account that GRIN knows:\n")
     terminal.tell(f"{url}\n")
-    terminal.tell(
-        f"The browser comes back to {back}. If it runs on another machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
-    )
-    terminal.tell("there, or paste here the address that it could not open.")
+    terminal.tell(f"The browser comes back to {back}. If it runs on another machine, type there first:\n")
+    terminal.tell(f"    ssh -L {port}:127.0.0.1:{port} THIS-MACHINE\n")
+    if paste:
+        terminal.tell("Or paste here the address of the last page, which the browser could not open.")
     if show and _on_a_desktop():
         webbrowser.open(url)
 

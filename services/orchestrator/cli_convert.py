@@ -126,9 +126,9 @@ def _lines(facts: Mapping[str, object], arguments: argparse.Namespace) -> Iterat
         yield f"{terminal.books(facts['would_ask'])} would be asked for."
     else:
         answers = _counted(facts["answers"], _ANSWERS)
-        yield f"Asked GRIN for {terminal.books(facts['asked'])}{': ' if answers else ''}{', '.join(answers)}."
+        yield f"Asked GRIN to convert {terminal.books(facts['asked'])}{': ' if answers else ''}{', '.join(answers)}."
     if facts["no_room"]:
-        yield f"{terminal.books(facts['no_room'])} more are wanted, and have to wait for room or for the next round."
+        yield f"{terminal.books(facts['no_room'])} more are wanted: later, when there is room, or without --limit."
     others = _counted(facts["not_asked"], _OTHERS)
     if others:
         yield "Not asked for:"

@@ -107,9 +107,9 @@ def _sentences(facts: dict[str, Any]) -> Iterator[str]:
     if kept:
         yield f"The kept list is {span(kept['age_seconds'])} old ({kept['path']})."
     else:
-        yield "No list of all books is kept yet: set global.all_books, then `grin-pipeline inventory refresh`."
+        yield "No list of all books is kept yet: `grin-pipeline inventory refresh` fetches it to global.all_books."
     if wanted is None:
-        yield "What is available is not known offline: the kept list tells no states."
+        yield "What is available is not known offline: `inventory refresh --html` keeps a list with states."
         return
     books = "1 book is" if wanted == 1 else f"{wanted:,} books are"
     yield f"{books} available and not converted, and neither known here, refused, nor tried of late."

@@ -207,7 +207,7 @@ class Keeper:
             self.asked_for += asked
             if asked:
                 taken = conversion.report.asked["accepted"]
-                self.says.put(f"Asked GRIN for {_books(asked)}: {taken:,} accepted, {asked - taken:,} not.")
+                self.says.put(f"Asked GRIN to convert {_books(asked)}; {taken:,} of them accepted.")
         if report.ended:
             self.says.put(report.ended)
 

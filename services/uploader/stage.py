@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator
 
 from common import board, durable, listing, workfiles
-from common.artifacts import Artifact, describe
+from common.artifacts import Artifact, describe, describe_bytes
 from common.config import FilterRow, Settings
 from common.deliveries import VERSION
 from common.ledger import last
@@ -74,7 +74,7 @@ class Uploader(Stage):
         self._require_bucket(bucket)
         version = version_of(book, self._keys(), files)
         with _halting(bucket):
-            sent = self._put(FolderStore(bucket, book.barcode), book, files, version)
+            sent, proof = self._put(FolderStore(bucket, book.barcode), book, files, version)
         self._met.add(bucket)
         return {
             "bytes_in": sum(file.size for file in files),
@@ -82,6 +82,7 @@ class Uploader(Stage):
             "skipped": len(files) - len(sent),
             "files": [{**asdict(file), "key": version.key(file.name)} for file in files],
             "provenance": version.key(provenance.NAME),
+            **({"provenance_size": proof.size, "provenance_sha256": proof.sha256} if proof else {}),
             **({VERSION: version.number} if version.number > 1 else {}),
             **({"unchanged": True} if version.unchanged else {}),
         }
@@ -94,7 +95,10 @@ class Uploader(Stage):
         """Remove the book's working files; they are in the store."""
         workfiles.remove_book(book.folder)
 
-    def _put(self, store: FolderStore, book: Book, files: list[Artifact], version: Version) -> list[Artifact]:
+    def _put(
+        self, store: FolderStore, book: Book, files: list[Artifact], version: Version
+    ) -> tuple[list[Artifact], Artifact | None]:
+        """The files that were not there yet, and what was put as provenance."""
         # Only a killed attempt leaves anything, and listing a store of a million books for nothing is dear.
         if book.attempt > 1:
             for name in (provenance.NAME, *(file.name for file in files)):
@@ -104,9 +108,11 @@ class Uploader(Stage):
         library = self.settings.global_.library
         key = version.key(provenance.NAME)
         # How a version came that is held already stands there, and stays.
-        if not (version.unchanged and store.has(key)):
-            store.put_bytes(key, provenance.document(book, self.row.name, library, files, version))
-        return sent
+        if version.unchanged and store.has(key):
+            return sent, None
+        data = provenance.document(book, self.row.name, library, files, version)
+        store.put_bytes(key, data)
+        return sent, describe_bytes(data, provenance.NAME)
 
     def _keys(self) -> Keys:
         return Keys(Options.model_validate(self.options).key, self.settings.global_.library)

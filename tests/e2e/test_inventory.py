@@ -331,7 +331,7 @@ def test_offline(five: Place, grin: ScriptedGrin, capsys: pytest.CaptureFixture[
     """Nothing is asked; what cannot be told is said, with the way to know it."""
     asked = len(grin.seen)
     text = "\n".join(listed(five, capsys, "--offline"))
-    assert "the kept list tells no states" in text
+    assert "`inventory refresh --html` keeps a list with states" in text
     for which, reason in (("available", "--offline forbids"), ("available-not-converted", "tells no states")):
         assert five.run("show", "--offline", "--list", which) == 2
         assert reason in capsys.readouterr().err

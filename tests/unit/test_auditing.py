@@ -47,6 +47,24 @@ def test_nothing_is_found_where_all_agrees(shelf: Shelf, capsys: pytest.CaptureF
     assert "9 books of the ledger looked at; everything agrees; 1 have failed" in said.err
 
 
+@pytest.mark.parametrize("damage", [b"x", b""])
+def test_a_damaged_provenance(shelf: Shelf, capsys: pytest.CaptureFixture[str], damage: bytes) -> None:
+    """A lost ledger is rebuilt from it, so it is held against the ledger as every other object is."""
+    path = shelf.done / "A1" / "provenance.json"
+    data = path.read_bytes()
+    path.write_bytes(data + damage if damage else data.replace(b"TESTLIB", b"TESTLIP"))
+    assert asked(shelf, capsys) == ([("A1", "changed", "")] if damage else [])
+    assert asked(shelf, capsys, "--deep") == [("A1", "changed", "")]
+
+
+def test_a_dry_rebuild_names_each_book_once(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """What would be rebuilt is not told once more because its token has no ledger either."""
+    shutil.rmtree(shelf.root / "ledger")
+    (shelf.root / "ledger").mkdir()
+    found = asked(shelf, capsys, "--rebuild", "--dry-run")
+    assert sorted(barcode for barcode, _, _ in found) == ["A1", "A2", "A3"]
+
+
 def test_an_object_that_is_gone(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
     """Each missing object is a line with its key and a cure, the provenance too; code 1."""
     (shelf.done / "A1" / "A1.txt").unlink()

@@ -231,7 +231,7 @@ def test_what_a_person_reads(site: Site) -> None:
     assert not (site.folder / "pipeline").exists()
     told = run("--limit", "5")
     assert told.returncode == 0
-    assert "Asked GRIN for 5 books: 5 accepted." in told.stdout
-    assert "have to wait" in told.stdout
+    assert "Asked GRIN to convert 5 books: 5 accepted." in told.stdout
+    assert "without --limit" in told.stdout
     unknown = run("UNKNOWN")
     assert (unknown.returncode, '"Other error"' in unknown.stdout) == (1, True)

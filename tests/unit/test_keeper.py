@@ -245,7 +245,7 @@ def test_asks_for_conversions_round_by_round(site: Site) -> None:
         keeper.pace.note(100)
         keeper.pace.note(125)
         until(lambda: site.queue()["now"] + queue["pool"] == 75)
-        assert any("Asked GRIN for" in sentence for sentence in said(keeper))
+        assert any("Asked GRIN to convert" in sentence for sentence in said(keeper))
 
 
 @pytest.mark.quirk("pool-drops-its-oldest")
