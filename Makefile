@@ -17,8 +17,8 @@ setup: .venv/.complete  ## everything the project needs, in .venv
 demo: setup  ## brings 20 books home from a simulated GRIN, three of them bad on purpose
 	$(BIN)/grin-pipeline demo
 
-test: setup  ## all tests; those that need a container engine are skipped where there is none
-	$(BIN)/pytest
+test: setup  ## all tests, in two halves side by side; those that need a container engine are skipped where there is none
+	$(BIN)/python -m tests.halves
 
 lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .
