@@ -20,7 +20,9 @@ __all__ = ["NAME", "document"]
 
 def document(book: Book, stage: str, library: str, files: Sequence[Artifact], version: Version) -> bytes:
     """The provenance of a book's version as JSON; the same bytes for the same ledger and the same files."""
-    done = _newest(event for event in version.story(book.events) if event.get("event") == "done")
+    # A worker that was killed before its token had moved has told of this very upload already.
+    before = (event for event in version.story(book.events) if event.get("stage") != stage)
+    done = _newest(event for event in before if event.get("event") == "done")
     # The upload itself has no times yet; the ledger will have them.
     upload = {"stage": stage, "attempt": book.attempt, "version": __version__}
     whole = {

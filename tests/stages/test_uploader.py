@@ -66,6 +66,15 @@ def test_the_provenance_tells_the_whole_way(uploader: Uploader, book: Book, done
     assert (found["members"], found["warnings"]) == (6, ["odd", "gap"])
 
 
+def test_an_upload_that_was_recorded_and_not_moved_is_told_once(uploader: Uploader, book: Book, done: Path) -> None:
+    """A worker killed between its last line and its last rename leaves no second upload in the provenance."""
+    facts = run(uploader, book)
+    recorded = {"event": "done", "stage": uploader.row.name, "time": "2026-01-01T00:00:00Z", "facts": facts}
+    run(uploader, replace(book, events=[*book.events, recorded], attempt=2))
+    found = json.loads((done / BARCODE / "provenance.json").read_text())
+    assert [step["stage"] for step in found["steps"]].count(uploader.row.name) == 1
+
+
 def test_a_story_without_times_is_told_too(uploader: Uploader, book: Book, done: Path) -> None:
     """A ledger by another hand may lack anything but the event."""
     run(
