@@ -58,7 +58,7 @@ fuzz: setup  ## 10,000 strangers of every kind in one bucket
 
 # What Google can do to a pipeline, in full: half an hour.
 weather: setup  ## 500 books under every fault of GRIN, ten minutes of short tokens, a million-row list, 300,000 conversions, 300 MB cut ten times
-	WEATHER_BOOKS=500 WEATHER_SECONDS=600 INVENTORY_BOOKS=1000000 CONVERT_BOOKS=300000 GRIN_BIG=300000000 GRIN_RATE_SECONDS=12 $(BIN)/pytest tests/e2e/test_weather.py tests/e2e/test_inventory.py tests/e2e/test_convert.py tests/stages/test_downloader_resumes.py tests/unit/test_grin_rate.py
+	WEATHER_BOOKS=500 WEATHER_SECONDS=600 INVENTORY_BOOKS=1000000 CONVERT_BOOKS=300000 GRIN_BIG=300000000 GRIN_RATE_SECONDS=12 $(BIN)/pytest tests/e2e/test_weather.py tests/e2e/test_inventory.py tests/unit/test_conversion.py tests/stages/test_downloader_resumes.py tests/unit/test_grin_rate.py
 
 scale: setup  ## a million tokens: claims, scrapes, seeding
 	GRIN_SCALE=1000000 $(BIN)/pytest tests/board/test_scale.py
