@@ -21,9 +21,8 @@ from common.ledger import last
 from common.options import complaints
 from common.settings import Section
 from common.stage import Book, Facts, Halt, Redo, Reject, Stage
-from common.store_keys import DEFAULT, Keys
+from common.store_keys import DEFAULT, Keys, check_template
 from services.uploader import provenance
-from services.uploader.key import check_template
 from services.uploader.store import FolderStore
 from services.uploader.version import Version, version_of
 

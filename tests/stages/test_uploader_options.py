@@ -10,7 +10,7 @@ from books import IN_STORE, run, stored
 
 from common.settings import FilterRow, GlobalSettings, Settings
 from common.stage import Book
-from services.uploader.key import check_template, fill
+from common.store_keys import check_template, fill
 from services.uploader.stage import Uploader
 
 
