@@ -98,10 +98,6 @@ class Session:
         """
         return self._ask(_Wanted(endpoint, "GET", httpx.URL(url), headers or {}, html_ok=html_ok, idle=idle))
 
-    def head(self, endpoint: str, url: str) -> Answer:
-        """The status and the headers that a `get` would bring, without its body; to be closed by the caller."""
-        return self._ask(_Wanted(endpoint, "HEAD", httpx.URL(url), {"Accept-Encoding": "identity"}))
-
     def post(self, endpoint: str, url: str, body: bytes, *, html_ok: bool = False, idle: float | None = None) -> Answer:
         """Send a text; it stays a POST with its body after a redirect of GRIN and after a renewed token."""
         headers = {"Content-Type": "text/plain; charset=utf-8"}

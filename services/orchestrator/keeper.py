@@ -23,7 +23,7 @@ from common.config import Settings
 from common.errors import ConfigError, StageError
 from common.grin.client import GrinClient
 from common.ledger import Ledger, NoLedger
-from services.orchestrator import choosing, versions
+from services.orchestrator import choosing, terminal, versions
 from services.orchestrator.asked import Asked
 from services.orchestrator.choosing import Choice, Chooser
 from services.orchestrator.conversion import Busy, Conversion, alone
@@ -178,7 +178,8 @@ class Keeper:
             order = Order(audit.who(), "GRIN has its archive now")
             chooser = Chooser(self.settings, choosing.RETRY, Choice(names=back))
             moved = sum(outcome.done for outcome in Operation(self.settings, choosing.RETRY, chooser, order).run())
-            self.says.put(f"{_books(moved)} that had failed for want of an archive can be fetched now: tried again.")
+            told = f"{terminal.books(moved)} that had failed for want of an archive"
+            self.says.put(f"{told} can be fetched now: tried again.")
 
     # --- conversions ---
 
@@ -207,7 +208,7 @@ class Keeper:
             self.asked_for += asked
             if asked:
                 taken = conversion.report.asked["accepted"]
-                self.says.put(f"Asked GRIN to convert {_books(asked)}; {taken:,} of them accepted.")
+                self.says.put(f"Asked GRIN to convert {terminal.books(asked)}; {taken:,} of them accepted.")
         if report.ended:
             self.says.put(report.ended)
 
@@ -252,7 +253,3 @@ class Keeper:
 def _oldest_first(converted: dict[str, datetime | None]) -> list[str]:
     """By date; those without one first, in the list's order: they may be the next to be pushed out."""
     return sorted(converted, key=lambda barcode: converted[barcode] or datetime.min)  # noqa: DTZ901 - GRIN has no zone
-
-
-def _books(count: int) -> str:
-    return f"{count:,} book{'s' * (count != 1)}"

@@ -13,6 +13,7 @@ from common import audit, listing
 from common.board import Claim
 from common.config import Settings
 from common.errors import ConfigError
+from services.orchestrator import terminal
 from services.orchestrator.render import span
 from services.orchestrator.view import View
 
@@ -67,7 +68,7 @@ class Pausing:
         self.pause()
         if self.dry_run:
             for stage in self.stages:
-                self.say(f"{stage}: {_books(len(self._claims(stage)))} to wait for.")
+                self.say(f"{stage}: {terminal.books(len(self._claims(stage)))} to wait for.")
             return True
         try:
             late = self._wait(timeout)
@@ -92,7 +93,7 @@ class Pausing:
                     self.say(f"{stage} was resumed meanwhile, so it is not drained.")
                     continue
                 if count.changed(len(self._claims(stage))) and count.left:
-                    self.say(f"{stage}: {_books(count.left)} still in work.")
+                    self.say(f"{stage}: {terminal.books(count.left)} still in work.")
                 if count.settled():
                     del waiting[stage]
                     stays = f"It stays paused until `grin-pipeline resume {stage}`."
@@ -150,7 +151,3 @@ def meant(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in known]:
         raise ConfigError([f"There is no stage {name!r}; there are {', '.join(known)}." for name in unknown])
     return tuple(dict.fromkeys(names)) or tuple(known)
-
-
-def _books(count: int) -> str:
-    return f"{count} book{'s' * (count != 1)}"

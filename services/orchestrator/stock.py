@@ -20,12 +20,10 @@ from common.grin.client import GrinClient
 from services.orchestrator import inventory
 from services.orchestrator.asked import Asked
 from services.orchestrator.view import View
-from services.orchestrator.wanted import Available
+from services.orchestrator.wanted import REQUESTABLE, Available
 
 NOT_CONVERTED = "available-not-converted"
 AT_GRIN = ("available", "in_process", "converted", "failed")
-# What may be asked for, where the states tell it: never converted, or fetched once and gone since.
-STATES = ("NEW", "PREVIOUSLY_DOWNLOADED")
 
 
 class Stock:
@@ -81,7 +79,7 @@ class Stock:
 
     def _available(self) -> Iterable[str]:
         if self.client is None:
-            return (book.barcode for book in self._kept_with_states() if book.state in STATES)
+            return (book.barcode for book in self._kept_with_states() if book.state in REQUESTABLE)
         return self._spooled
 
     @cached_property

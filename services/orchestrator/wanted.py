@@ -20,7 +20,8 @@ from services.orchestrator.seeding import Source, Wish, bucket_for
 
 IN_PROCESS, CONVERTED, KNOWN = "in process", "converted", "known here"
 NO_ARCHIVE = "no converted archive"
-_REQUESTABLE = ("NEW", "PREVIOUSLY_DOWNLOADED")
+# What may be asked for, where the states tell it: never converted, or fetched once and gone since.
+REQUESTABLE = ("NEW", "PREVIOUSLY_DOWNLOADED")
 
 
 @dataclass
@@ -71,7 +72,7 @@ def _available(settings: Settings, client: GrinClient) -> Iterator[str]:
     if settings.grin.available_from == "available":
         yield from client.barcodes("available")
         return
-    for state in _REQUESTABLE:
+    for state in REQUESTABLE:
         yield from client.barcodes("all_books", book_state=state)
 
 

@@ -46,15 +46,6 @@ def body(asking: Session, grin: ScriptedGrin, resource: str) -> bytes:
 # --- methods ---
 
 
-def test_head(grin: ScriptedGrin, asking: Session) -> None:
-    """The headers of an archive come without it."""
-    grin.at("B1.tar.gz.gpg", Reply(b"", headers={"ETag": '"e1"', "Content-Length": "77"}))
-    with asking.head("archive", url(grin, "B1.tar.gz.gpg")) as answer:
-        assert (answer.status, answer.header("ETag"), answer.header("Content-Length")) == (200, '"e1"', "77")
-        assert list(answer.chunks()) == []
-    assert grin.asked("B1.tar.gz.gpg")[0].method == "HEAD"
-
-
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_post_stays_a_post(grin: ScriptedGrin, asking: Session, status: int) -> None:
     """After a redirect of GRIN's, and after a renewed token, the same body is sent again."""
