@@ -1,4 +1,4 @@
-"""What many unit tests of GRIN's client stand on: a scripted server, a client before it, and short waits."""
+"""What many unit tests stand on: a scripted GRIN, a client before it, short waits; and a book in a store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import tenacity
 
 from common.grin import download, session
 from common.grin.client import GrinClient
+from services.orchestrator import auditing
+from tests.audits import Shelf
 from tests.scripted import ScriptedGrin
 
 
@@ -32,3 +34,14 @@ def client(grin: ScriptedGrin, tmp_path: Path) -> Iterator[GrinClient]:
     """A client of that server, with two tries."""
     with GrinClient(grin.settings(tmp_path)) as made:
         yield made
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """A book at home, and audits that do not wait long before they look again."""
+    monkeypatch.setattr(auditing, "_PAUSE", 0.01)
+    monkeypatch.setattr(auditing, "_QUIET", 0.01)
+    (tmp_path / "shelf").mkdir()
+    shelf = Shelf(tmp_path / "shelf")
+    shelf.deliver("A1")
+    return shelf

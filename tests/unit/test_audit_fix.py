@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
 from common import audit
 from common.ledger import attempts
-from services.orchestrator import auditing
 from services.orchestrator.audit_fix import Fixer
 from services.orchestrator.discrepancy import RESEED, STUCK, Discrepancy
 from services.orchestrator.sightings import Sightings, placing
 from tests.audits import Shelf, findings, killed_at
 
 NOWHERE = Discrepancy("B1", STUCK, "nowhere", "", RESEED)
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
-    """A book at home, and audits that do not wait long before they look again."""
-    monkeypatch.setattr(auditing, "_PAUSE", 0.01)
-    monkeypatch.setattr(auditing, "_QUIET", 0.01)
-    (tmp_path / "shelf").mkdir()
-    shelf = Shelf(tmp_path / "shelf")
-    shelf.deliver("A1")
-    return shelf
 
 
 def test_a_book_whose_token_is_nowhere_gets_a_new_one(shelf: Shelf) -> None:

@@ -5,29 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.deliveries import deliveries
-from services.orchestrator import auditing
 from services.orchestrator.audit_store import Store
 from services.orchestrator.rebuild import Rebuilder
 from services.orchestrator.sightings import Sightings
 from services.orchestrator.versions import bring
 from tests.audits import Shelf, findings, killed_at
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
-    """A book at home, and audits that do not wait long before they look again."""
-    monkeypatch.setattr(auditing, "_PAUSE", 0.01)
-    monkeypatch.setattr(auditing, "_QUIET", 0.01)
-    (tmp_path / "shelf").mkdir()
-    shelf = Shelf(tmp_path / "shelf")
-    shelf.deliver("A1")
-    return shelf
 
 
 def dones(shelf: Shelf, barcode: str) -> list[dict[str, Any]]:
