@@ -38,16 +38,38 @@ class MetsFile:
 
 
 @dataclass
+class MetsPage:
+    """One page of the structural map: its ORDER (None where it says none), the printed label, Google's tags.
+
+    `files` are the names of its image, text and hOCR as the METS lists them.
+    """
+
+    order: int | None
+    label: str
+    tags: tuple[str, ...]
+    files: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Mets:
     """What a METS says of its book. `record` is the MARC record, its tags without namespaces; None when empty."""
 
     object_id: str = ""
+    created: str = ""
+    """When Google made the archive, as the METS writes it; it names no time zone."""
     files: list[MetsFile] = field(default_factory=list)
-    pages: int = 0
-    """Pages in the structural map."""
+    structure: list[MetsPage] = field(default_factory=list)
+    """The pages of the structural map, in its order."""
+    reading_order: str = ""
+    """left-to-right or right-to-left; empty where nothing is said."""
     page_count: int | None = None
     """The page count among the PREMIS properties."""
     record: Element | None = None
+
+    @property
+    def pages(self) -> int:
+        """Pages in the structural map."""
+        return len(self.structure)
 
 
 @dataclass(frozen=True)
@@ -97,6 +119,7 @@ class _Target:
     def __init__(self) -> None:
         self.mets = Mets()
         self._use = ""
+        self._names: dict[str, str] = {}
         self._file: Mapping[str, str] = {}
         self._text: list[str] | None = None
         self._property = ""
@@ -118,10 +141,14 @@ class _Target:
             self._file = attributes
         elif local == "FLocat":
             self._add_file(attributes)
-        elif local == "div":
-            self.mets.pages += attributes.get("TYPE") == "page"
+        elif local == "div" and attributes.get("TYPE") == "page":
+            self._add_page(attributes)
+        elif local == "fptr" and self.mets.structure and attributes.get("FILEID") in self._names:
+            self.mets.structure[-1].files.append(self._names[attributes["FILEID"]])
+        elif local == "metsHdr":
+            self.mets.created = attributes.get("CREATEDATE", "")
         # The type comes first, its value in the next element.
-        elif local.startswith("significantProperties"):
+        elif local.startswith("significantProperties") or local == "readingOrder":
             self._text = []
 
     def data(self, text: str) -> None:
@@ -146,10 +173,18 @@ class _Target:
         # int() refuses digits by the thousand with an error of its own.
         known_size = int(size) if size.isascii() and size.isdigit() and len(size) < 20 else None
         self.mets.files.append(MetsFile(name.removeprefix("./"), self._use, known_size, md5 if is_md5 else None))
+        self._names[self._file.get("ID", "")] = self.mets.files[-1].name
+
+    def _add_page(self, attributes: dict[str, str]) -> None:
+        order, tags = attributes.get("ORDER", ""), attributes.get("ADMID", "")
+        number = int(order) if order.isascii() and order.isdigit() and len(order) < 10 else None
+        self.mets.structure.append(MetsPage(number, attributes.get("ORDERLABEL", ""), tuple(tags.split())))
 
     def _end_property(self, local: str, text: str) -> None:
         if local == "significantPropertiesType":
             self._property = text.lower()
+        elif local == "readingOrder":
+            self.mets.reading_order = text
         elif local == "significantPropertiesValue" and self._property == "page count" and text.isdecimal():
             self.mets.page_count = int(text[:9])
         self._text = None

@@ -8,11 +8,21 @@ from typing import Any
 
 from common.errors import ConfigError
 from services.modifier.modification import Modification
-from services.modifier.modifications.fixity import Fixity
-from services.modifier.modifications.marc import Marc
-from services.modifier.modifications.ocr_text import OcrText
 
-SHIPPED: Mapping[str, type[Modification]] = {"fixity": Fixity, "marc": Marc, "ocr_text": OcrText}
+_FOLDER = "services.modifier.modifications"
+# Imported only when they are asked for: some bring a library that takes its time.
+SHIPPED: Mapping[str, str] = {
+    "fixity": f"{_FOLDER}.fixity:Fixity",
+    "marc": f"{_FOLDER}.marc:Marc",
+    "ocr_text": f"{_FOLDER}.ocr_text:OcrText",
+    "ocr_jsonl": f"{_FOLDER}.ocr_jsonl:OcrJsonl",
+    "page_index": f"{_FOLDER}.page_index:PageIndex",
+    "catalogue_record": f"{_FOLDER}.catalogue_record:CatalogueRecord",
+    "iiif": f"{_FOLDER}.iiif:Iiif",
+    "preview": f"{_FOLDER}.preview:Preview",
+    "prune": f"{_FOLDER}.prune:Prune",
+    "rename": f"{_FOLDER}.rename:Rename",
+}
 
 Spec = str | dict[str, dict[str, Any] | None]
 
@@ -44,9 +54,7 @@ def _split(spec: Spec) -> tuple[str, Mapping[str, Any]]:
 
 
 def _class_of(name: str) -> type[Modification]:
-    if name in SHIPPED:
-        return SHIPPED[name]
-    module, _, attribute = name.partition(":")
+    module, _, attribute = SHIPPED.get(name, name).partition(":")
     if not (module and attribute):
         known = ", ".join(SHIPPED)
         raise ValueError(f"There is no modification {name}: it is neither one of {known} nor of the form module:Class.")

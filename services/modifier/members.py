@@ -26,6 +26,8 @@ class Members:
         self._outbox = outbox
         self._listed = dict(listed)
         self._made: dict[str, bytes] = {}
+        # Under which name a renamed member lies on the disk.
+        self._origin: dict[str, str] = {}
 
     def names(self) -> list[str]:
         """All member names, sorted."""
@@ -45,10 +47,11 @@ class Members:
             raise KeyError(f"There is no member {name}.")
         if name in self._made:
             return io.BytesIO(self._made[name])
+        path = self._folder / self._origin.get(name, name)
         try:
-            return (self._folder / name).open("rb", buffering=0)
+            return path.open("rb", buffering=0)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise Redo(f"{self._folder / name} is gone from the disk, so the book is made again.") from None
+            raise Redo(f"{path} is gone from the disk, so the book is made again.") from None
 
     def read(self, name: str) -> bytes:
         """All bytes of a member; Redo when it is gone from the disk."""
@@ -72,6 +75,18 @@ class Members:
         """Leave a member out of the package."""
         del self._listed[name]
         self._made.pop(name, None)
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a member another name in the package; ValueError when that is bad or taken."""
+        if against := objection(new):
+            raise ValueError(f"A member cannot be called {new!r}: the name {against}.")
+        if folded(new) in (folded(other) for other in self._listed if other != name):
+            raise ValueError(f"There is a member {new!r} already.")
+        self._listed[new] = self._listed.pop(name)
+        if name in self._made:
+            self._made[new] = self._made.pop(name)
+        else:
+            self._origin[new] = self._origin.pop(name, name)
 
     def sidecar(self, name: str, data: bytes) -> None:
         """Write a file that will lie beside the package, durably; ValueError when its name is bad or taken."""
