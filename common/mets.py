@@ -1,6 +1,7 @@
 """Google's METS, read in one pass that keeps what the stages need and lets the rest go by.
 
-A document type declaration is refused where it begins, so that no entity is ever defined, expanded or fetched.
+A document type declaration is refused where it begins, so that no entity is ever defined, expanded or fetched; and what
+is kept of a METS, its longest tag and the variety of its names have limits, so that none can fill the memory.
 """
 
 from __future__ import annotations
@@ -8,14 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 from common.manifest import Members
 
-MAX_BYTES = 32 << 20
+# Google's METS have about 2.5 kB a page.
+MAX_BYTES = 16 << 20
 MARC_NAMESPACE = "http://www.loc.gov/MARC21/slim"
+_MAX_DEPTH = 100
 # A record has three levels; writing one out again takes a call for each.
 _MAX_RECORD_DEPTH = 16
+_CHUNK = 64 << 10
+_MAX_TAG = 256 << 10
+_MAX_NAMES = 10_000
+# What may be kept, in bytes of memory where letters take one; and what Python adds to each text and object.
+_MAX_KEPT = 12 << 20
+_PER_TEXT, _PER_OBJECT = 50, 200
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -88,11 +98,18 @@ def parse(data: bytes) -> Mets:
     if len(data) > MAX_BYTES:
         raise MetsError(f"it is larger than {MAX_BYTES >> 20} MiB")
     target = _Target()
-    parser = XMLParser(target=target)  # noqa: S314 - the target refuses the declarations that attacks need
+    names: dict[str, str] = {}
+    parser = target.parser(names)
     try:
-        parser.feed(data)
-        parser.close()
-    except (ParseError, ValueError, LookupError) as error:
+        for start in range(0, len(data), _CHUNK):
+            parser.Parse(data[start : start + _CHUNK], False)
+            # What has been given and not been used is an unfinished tag.
+            if start + _CHUNK - parser.CurrentByteIndex > _MAX_TAG:
+                raise MetsError(f"it has a tag of more than {_MAX_TAG >> 10} KiB")
+            if len(names) > _MAX_NAMES:
+                raise MetsError(f"it has more than {_MAX_NAMES} different names")
+        parser.Parse(b"", True)
+    except (expat.ExpatError, ValueError, LookupError) as error:
         raise MetsError(f"it is not well-formed XML: {error}") from None
     return target.mets
 
@@ -125,12 +142,29 @@ class _Target:
         self._property = ""
         self._record: TreeBuilder | None = None
         self._depth = 0
+        self._level = 0
+        self._kept = 0
 
-    def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
+    def parser(self, names: dict[str, str]) -> expat.XMLParserType:
+        """A parser that tells this target; every name that it meets is in `names`."""
+        parser = expat.ParserCreate(namespace_separator="}", intern=names)
+        parser.buffer_text = True
+        parser.StartDoctypeDeclHandler = self.doctype
+        parser.StartNamespaceDeclHandler = self.namespace
+        parser.StartElementHandler = self.start
+        parser.CharacterDataHandler = self.data
+        parser.EndElementHandler = self.end
+        return parser
+
+    def doctype(self, *_about: object) -> None:
         raise DoctypeError("it has a document type declaration")
+
+    def namespace(self, *_about: object) -> None:
+        """Nothing to do: with this the parser puts prefixes among the names."""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         local = _local(tag)
+        self._descend()
         if self._record is not None or self._opens_record(tag, local):
             self._start_record(local, attributes)
         elif local == "mets":
@@ -153,18 +187,28 @@ class _Target:
 
     def data(self, text: str) -> None:
         if self._record is not None:
+            self._keep(0, text)
             self._record.data(text)
         elif self._text is not None:
+            self._keep(0, text)
             self._text.append(text)
 
     def end(self, tag: str) -> None:
+        self._level -= 1
         if self._record is not None:
             self._end_record(_local(tag))
         elif self._text is not None:
             self._end_property(_local(tag), "".join(self._text).strip())
 
-    def close(self) -> None:
-        """Nothing is left to do at the end; the parser calls this."""
+    def _descend(self) -> None:
+        self._level += 1
+        if self._level > _MAX_DEPTH:
+            raise MetsError(f"it is nested deeper than {_MAX_DEPTH} elements")
+
+    def _keep(self, objects: int, *texts: str) -> None:
+        self._kept += _PER_OBJECT * objects + sum(map(len, texts)) + _PER_TEXT * len(texts)
+        if self._kept > _MAX_KEPT:
+            raise MetsError("it lists more than any book has")
 
     def _add_file(self, attributes: dict[str, str]) -> None:
         name = next((value for key, value in attributes.items() if _local(key) == "href"), "")
@@ -172,13 +216,17 @@ class _Target:
         is_md5 = self._file.get("CHECKSUMTYPE", "MD5").upper() == "MD5" and _MD5.fullmatch(md5)
         # int() refuses digits by the thousand with an error of its own.
         known_size = int(size) if size.isascii() and size.isdigit() and len(size) < 20 else None
+        file_id = self._file.get("ID", "")
+        self._keep(1, name, file_id, md5)
         self.mets.files.append(MetsFile(name.removeprefix("./"), self._use, known_size, md5 if is_md5 else None))
-        self._names[self._file.get("ID", "")] = self.mets.files[-1].name
+        self._names[file_id] = self.mets.files[-1].name
 
     def _add_page(self, attributes: dict[str, str]) -> None:
         order, tags = attributes.get("ORDER", ""), attributes.get("ADMID", "")
         number = int(order) if order.isascii() and order.isdigit() and len(order) < 10 else None
-        self.mets.structure.append(MetsPage(number, attributes.get("ORDERLABEL", ""), tuple(tags.split())))
+        page = MetsPage(number, attributes.get("ORDERLABEL", ""), tuple(tags.split()))
+        self._keep(1, page.label, *page.tags)
+        self.mets.structure.append(page)
 
     def _end_property(self, local: str, text: str) -> None:
         if local == "significantPropertiesType":
@@ -190,14 +238,16 @@ class _Target:
         self._text = None
 
     def _opens_record(self, tag: str, local: str) -> bool:
-        return local == "record" and tag in {local, f"{{{MARC_NAMESPACE}}}{local}"} and self.mets.record is None
+        return local == "record" and tag in {local, f"{MARC_NAMESPACE}}}{local}"} and self.mets.record is None
 
     def _start_record(self, local: str, attributes: dict[str, str]) -> None:
         self._record = self._record or TreeBuilder()
         self._depth += 1
         if self._depth > _MAX_RECORD_DEPTH:
             raise MetsError("its MARC record is nested too deep")
-        self._record.start(local, {key: value for key, value in attributes.items() if not key.startswith("{")})
+        plain = {key: value for key, value in attributes.items() if "}" not in key}
+        self._keep(1, local, *plain, *plain.values())
+        self._record.start(local, plain)
 
     def _end_record(self, local: str) -> None:
         assert self._record is not None

@@ -34,8 +34,7 @@ class Source(io.RawIOBase):
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._limits = limits
-        self._deadline = time.monotonic() + limits.max_seconds
-        self._compressed = _Tally(path)
+        self._compressed = _Tally(path, limits.max_seconds)
         self._gzip = igzip.IGzipFile(fileobj=self._compressed, mode="rb")  # type: ignore[no-untyped-call]
         self._position = 0
         self._headers = 0
@@ -97,7 +96,8 @@ class Source(io.RawIOBase):
         self._judge()
         try:
             chunk = self._gzip.read(size)
-        except (EOFError, BadGzipFile, isal_zlib.IsalError) as error:  # type: ignore[misc]
+        # OverflowError: a gzip header, which holds no more than a file's name, of more than 512 KiB.
+        except (EOFError, BadGzipFile, OverflowError, isal_zlib.IsalError) as error:  # type: ignore[misc]
             raise Redo(f"The archive is damaged: {error}.") from None
         self._position += len(chunk)
         return chunk
@@ -108,8 +108,7 @@ class Source(io.RawIOBase):
             raise Reject(f"The archive holds more than {limits.max_bytes} bytes.", _raise("max_bytes"))
         if self._position > max(_RATIO_COUNTS_FROM, limits.max_ratio * self.bytes_in):
             raise Reject(f"The archive swells to more than {limits.max_ratio:g} times its size.", _raise("max_ratio"))
-        if time.monotonic() > self._deadline:
-            raise Reject(f"Reading the archive took longer than {limits.max_seconds:g} s.", _raise("max_seconds"))
+        self._compressed.judge()
 
 
 _CURE = "Google's archives are not like this: look at the archive before you let it through."
@@ -120,17 +119,28 @@ def _raise(option: str) -> str:
 
 
 class _Tally(io.RawIOBase):
-    """A file that counts and hashes what is read of it."""
+    """A file that counts and hashes what is read of it, and knows when it must have been read.
 
-    def __init__(self, path: Path) -> None:
+    One call for inflated bytes may read all of a file that inflates to nothing, so every piece is timed.
+    """
+
+    def __init__(self, path: Path, max_seconds: float) -> None:
         self._file = path.open("rb", buffering=0)
+        self._max_seconds = max_seconds
+        self._deadline = time.monotonic() + max_seconds
         self.count = 0
         self.digest = hashlib.sha256(usedforsecurity=False)
+
+    def judge(self) -> None:
+        """Reject when the time is over."""
+        if time.monotonic() > self._deadline:
+            raise Reject(f"Reading the archive took longer than {self._max_seconds:g} s.", _raise("max_seconds"))
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self.judge()
         view = memoryview(buffer)
         count = self._file.readinto(view) or 0
         self.digest.update(view[:count])
