@@ -47,6 +47,8 @@ class Server:
         command = [str(_WEED), "server", f"-dir={self.folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
         command += ["-filer", "-s3", f"-s3.config={self.folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
         command += ["-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=100"]
+        # Started again, it would otherwise wait a quarter of a minute for others to vote with it.
+        command += ["-master.electionTimeout=1s", "-master.heartbeatInterval=100ms"]
         command += [f"-{part}.localSocket={self.folder / part}" for part in ("filer", "s3")]
         for number, part in enumerate(_PARTS):
             command += [f"-{part}.port={self._ports[2 * number]}", f"-{part}.port.grpc={self._ports[2 * number + 1]}"]
@@ -60,6 +62,9 @@ class Server:
             self.process.kill()
             self.process.wait()
             self.process = None
+        for part, port in zip(_PARTS, self._ports[1::2], strict=True):
+            # It asks for no folder for these.
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)
 
     def url(self, prefix: str = "") -> str:
         """The done bucket as a configuration names it; without a prefix, one that nobody has used."""

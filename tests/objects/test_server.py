@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import obstore
 import pytest
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from tests.objects.server import Server, running
+from tests.objects.server import Server
 
 
 def test_an_object_is_made_once_where_that_is_asked_for(s3_server: Server) -> None:
@@ -28,14 +26,3 @@ def test_other_keys_are_refused(s3_server: Server) -> None:
     stranger = S3Store(s3_server.bucket, access_key_id="somebody", secret_access_key="else", **known)
     with pytest.raises(BaseError, match="InvalidAccessKeyId"):
         obstore.put(stranger, "a", b"x")
-
-
-def test_what_it_holds_outlives_a_kill(tmp_path: Path) -> None:
-    """Killed and started again, it has every object, at the same address."""
-    with running(tmp_path / "server") as server:
-        for number in range(20):
-            obstore.put(server.store(), f"a/{number}", b"x" * 100_000)
-        server.stop()
-        server.start()
-        listed = [each["path"] for batch in server.store().list("a") for each in batch]
-        assert sorted(listed) == sorted(f"a/{number}" for number in range(20))
