@@ -1,146 +1,108 @@
-"""The whole pipeline against the bare shell, on the same books in the same run: CPU seconds, wall seconds, ratios.
+"""The whole pipeline beside the bare shell, on the same books in the same run: CPU seconds, wall seconds, memory.
 
-The shell does `gpg -d | tar xz; md5sum -c; tar cz`, two books at a time. The pipeline also downloads, verifies twice,
-writes sidecars, makes everything durable and uploads; the simulated GRIN that it downloads from is not counted.
+The shells work on two books at a time. "bare" is the least that makes a package of an encrypted archive that is there
+already; "same work" fetches, decrypts, unpacks, verifies, adds the text of all pages, packs, hashes, syncs, publishes
+and tidies up, as the pipeline does. "plain tools" are gzip, tar and md5sum, "best tools" have igzip in place of gzip.
+The simulated GRIN that both fetch from is not counted. All ways take turns in each round; ratios are medians of the
+ratios of each round.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import resource
-import shutil
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-import yaml
+from tests.bench import report
+from tests.bench.corpus import Corpus, served
+from tests.bench.report import Seen
+from tests.bench.shell import Shell, best_tools
+from tests.bench.stages import Pipeline
 
-STAGES = ("downloader", "decryptor", "extractor", "modifier", "uploader")
-SHELL = """
-set -eu; book=$(basename "$1" .tar.gz.gpg); mkdir "$2/$book"
-gpg --batch --quiet --pinentry-mode loopback --passphrase-file "$3" -d "$1" | {gunzip} | tar x -C "$2/$book"
-cd "$2/$book"; md5sum --quiet -c checksum.md5; tar c . | {gzip} > "$2/$book.tar.gz"
-"""
-TOOLS = {"gzip": ("gzip -dc", "gzip"), "igzip": ("igzip -dc", "igzip -1")}
-
-
-@dataclass
-class Cost:
-    """What one run of all books took, in seconds."""
-
-    cpu: float
-    user: float
-    wall: float
+SHELLS = {
+    report.BARE_PLAIN: Shell("bare", "plain"),
+    report.BARE_BEST: Shell("bare", "best"),
+    report.SAME_PLAIN: Shell("same", "plain"),
+    report.SAME_BEST: Shell("same", "best"),
+}
 
 
-@contextmanager
-def library(folder: Path, books: int, pages: int, passphrase: Path) -> Iterator[dict[str, str]]:
-    """A simulated GRIN with these books, made once and kept."""
-    make = ["--books", str(books), "--poisoned", "0", "--seed", "1", "--pages", f"{pages}:{pages}"]
-    files = ["--folder", str(folder / "library"), "--passphrase-file", str(passphrase), "--library", "TESTLIB"]
-    command = [sys.executable, "-m", "simulator", "serve", *make, *files]
-    command += ["--credentials-out", str(folder / "credentials.json")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-        process.terminate()
-
-
-def measured(command: list[str], **more: object) -> Cost:
-    """Run a command; its own and all its children's time."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **more)  # type: ignore[call-overload]
-    wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
-    return Cost(user + system, user, wall)
-
-
-def shell(folder: Path, passphrase: Path, tools: str) -> Cost:
-    """The bare shell, two books at a time."""
-    work = fresh(folder / "shell")
-    gunzip, gzip = TOOLS[tools]
-    script = SHELL.replace("{gunzip}", gunzip).replace("{gzip}", gzip)
-    archives = sorted((folder / "library" / "archives").iterdir())
-    home = fresh(folder / "gnupg")
-    home.chmod(0o700)
-    one = ["bash", "-o", "pipefail", "-c", script, "book", "{}", str(work), str(passphrase)]
-    command = ["xargs", "-P", "2", "-I{}", *one]
-    names = "\n".join(map(str, archives))
-    return measured(command, input=names, text=True, env={**os.environ, "GNUPGHOME": str(home)})
-
-
-def pipeline(folder: Path, passphrase: Path, told: dict[str, str]) -> Cost:
-    """`grin-pipeline up --until-drained` on a fresh board, one worker a stage."""
-    home = fresh(folder / "pipeline")
-    buckets = [f"pipeline/{number:02}" for number in range(6)]
-    filters = [
-        {"name": name, "class": name.capitalize(), "input_pipe": buckets[number], "output_pipe": buckets[number + 1]}
-        for number, name in enumerate(STAGES)
-    ]
-    grin = {key: told[key] for key in ("base_url", "token_uri")}
-    grin |= {"credentials_file": str(folder / "credentials.json"), "requests_per_second": 100}
-    common = {"library": told["library"], "gpg_passphrase_file": str(passphrase), "poll": 0.05}
-    (home / "config.yaml").write_text(yaml.safe_dump({"global": common, "grin": grin, "filters": filters}))
-    up = [sys.executable, "-m", "services.orchestrator", "up", "--until-drained", "--config", str(home / "config.yaml")]
-    return measured(up)
-
-
-def fresh(folder: Path) -> Path:
-    """An empty folder of that name."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def row(name: str, costs: list[Cost], base: list[Cost], books: int) -> str:
-    """One line of the table; ratios are medians of the ratios of each round."""
-    cpu, user, wall = (statistics.median(getattr(cost, key) for cost in costs) for key in ("cpu", "user", "wall"))
-    ratios = [
-        statistics.median(getattr(cost, key) / getattr(other, key) for cost, other in zip(costs, base, strict=True))
-        for key in ("cpu", "user", "wall")
-    ]
-    figures = f"{cpu / books:10.2f} {user / books:10.2f} {wall:8.1f} {books / wall * 60:10.0f}"
-    return f"{name:<28} {figures}   {ratios[0]:6.2f} {ratios[1]:6.2f} {ratios[2]:6.2f}"
-
-
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--books", type=int, default=12)
-    parser.add_argument("--pages", type=int, default=460)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=Path("bench/run"))
-    arguments = parser.parse_args()
-    folder = arguments.folder.absolute()
+    arguments = _arguments(argv)
+    folder: Path = arguments.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    passphrase = folder / "passphrase"
-    passphrase.write_text("correct horse battery staple\n")
-    costs: dict[str, list[Cost]] = {"shell, gzip": [], "shell, igzip": [], "grin-pipeline": []}
-    has_igzip = shutil.which("igzip") is not None
-    with library(folder, arguments.books, arguments.pages, passphrase) as told:
-        for _ in range(arguments.rounds):
-            costs["shell, gzip"].append(shell(folder, passphrase, "gzip"))
-            if has_igzip:
-                costs["shell, igzip"].append(shell(folder, passphrase, "igzip"))
-            costs["grin-pipeline"].append(pipeline(folder, passphrase, told))
-    sizes = [path.stat().st_size for path in (folder / "library" / "archives").iterdir()]
-    size = statistics.mean(sizes) / 1e6
-    print(f"{len(sizes)} books of {size:.1f} MB encrypted, {arguments.pages} pages; {arguments.rounds} rounds")
-    print(f"{'':<28} {'CPU s/book':>10} {'user':>10} {'wall s':>8} {'books/min':>10}   ratios: CPU, user, wall")
-    for name, figures in costs.items():
-        if figures:
-            print(row(name, figures, costs["shell, gzip"], len(sizes)))
-    if has_igzip:
-        print(row("grin-pipeline : igzip shell", costs["grin-pipeline"], costs["shell, igzip"], len(sizes)))
-    else:
-        print("(install isal for the shell with igzip beside it)")
+    load = os.getloadavg()[0]
+    with ExitStack() as servers:
+        sets = [(arguments.books, arguments.pages), (1, arguments.big_pages)]
+        corpora = [servers.enter_context(served(folder, *one)) for one in sets if one[1]]
+        all_seen = [Seen(len(corpus.barcodes), corpus.pages, corpus.size) for corpus in corpora]
+        for number in range(arguments.rounds):
+            for corpus, seen in zip(corpora, all_seen, strict=True):
+                _say(f"round {number + 1} of {arguments.rounds}: {seen.books} book(s) of {seen.size:.0f} MB")
+                _round(number, corpus, seen, folder, arguments.layout)
+    _print(all_seen, arguments.rounds, load)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="pipeline", description=__doc__)
+    parser.add_argument("--books", type=int, default=12, help="how many books")
+    parser.add_argument("--pages", type=int, default=480, help="pages of each; 480 make 35 MB")
+    parser.add_argument("--big-pages", type=int, default=4100, help="pages of one more, on its own; 0: none")
+    parser.add_argument("--rounds", type=int, default=3)
+    layouts = {"files": ["files"], "tar": ["tar"], "both": ["files", "tar"]}
+    parser.add_argument("--layout", type=layouts.__getitem__, default="both", metavar="files|tar|both")
+    parser.add_argument("--quick", action="store_true", help="two tiny books, one round: does the bench itself work?")
+    parser.add_argument("--folder", type=Path, default=Path("bench/run"), help="on the disk to be measured")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        arguments.books, arguments.pages, arguments.big_pages, arguments.rounds = 2, 6, 0, 1
+    return arguments
+
+
+def _round(number: int, corpus: Corpus, seen: Seen, folder: Path, layouts: list[str]) -> None:
+    """Each way once; every round begins with another one."""
+    ways: list[Callable[[], None]] = [
+        lambda name=name, way=way: seen.costs.setdefault(name, []).append(way.cost(corpus, folder / "shell"))  # type: ignore[misc]
+        for name, way in SHELLS.items()
+        if best_tools() or way.tools != "best"
+    ]
+    ways += [lambda layout=layout: _whole(layout, corpus, seen, folder) for layout in layouts]  # type: ignore[misc]
+    ways += [lambda layout=layout: _apart(layout, corpus, seen, folder) for layout in layouts]  # type: ignore[misc]
+    first = number % len(ways)
+    for way in [*ways[first:], *ways[:first]]:
+        way()
+
+
+def _whole(layout: str, corpus: Corpus, seen: Seen, folder: Path) -> None:
+    cost, idle = Pipeline(layout).whole(corpus, folder / "pipeline")
+    seen.costs.setdefault(report.ours(layout), []).append(cost)
+    seen.idle.setdefault(layout, []).append(idle)
+
+
+def _apart(layout: str, corpus: Corpus, seen: Seen, folder: Path) -> None:
+    costs, together = Pipeline(layout).apart(corpus, folder / "pipeline")
+    seen.apart.setdefault(layout, []).append(costs)
+    seen.together.setdefault(layout, []).append(together)
+
+
+def _print(all_seen: list[Seen], rounds: int, load: float) -> None:
+    cores = os.cpu_count() or 1
+    print(f"Python {sys.version.split()[0]}, {cores} cores, load {load:.1f} at the start; {rounds} round(s)")
+    if load > cores / 2:
+        print("THE MACHINE IS BUSY: wall times are longer than they need be, and ratios noisier.")
+    if not best_tools():
+        print("igzip is missing, so there is no shell with the best tools: apt-get install isal")
+    for seen in all_seen:
+        print("", *report.table(seen), report.noise(seen), "", *report.stages(seen), sep="\n")
+    print("", *report.aims(all_seen[0], all_seen[1] if len(all_seen) > 1 else None), sep="\n")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
