@@ -109,10 +109,10 @@ def _choice(settings: Settings, arguments: argparse.Namespace, spool: Path) -> C
     if arguments.reason is not None and not arguments.reason.strip():
         raise ConfigError(["--reason is empty; --all means all books."])
     bucket = bucket_for(settings, arguments.bucket) if arguments.bucket is not None else None
-    return Choice(_names(arguments.barcode, spool) if arguments.barcode else None, bucket, arguments.reason or "")
+    return Choice(names(arguments.barcode, spool) if arguments.barcode else None, bucket, arguments.reason or "")
 
 
-class _Names:
+class Names:
     """Barcodes from the command line and from a file, gone through as often as one likes."""
 
     def __init__(self, given: list[str], spool: Path) -> None:
@@ -130,14 +130,14 @@ class _Names:
                     yield number, text
 
 
-def _names(given: list[str], spool: Path) -> _Names:
+def names(given: list[str], spool: Path) -> Names:
     """What was named; all of it is checked before anything is done."""
     if "-" in given:
         with spool.open("wb") as copy:
             shutil.copyfileobj(sys.stdin.buffer, copy)
-    names = _Names(given, spool)
+    named = Names(given, spool)
     bad = []
-    for where, text in chain((("", g) for g in given if g != "-"), ((f"line {n}: ", t) for n, t in names.lines())):
+    for where, text in chain((("", g) for g in given if g != "-"), ((f"line {n}: ", t) for n, t in named.lines())):
         try:
             check_barcode(text)
         except TokenError as error:
@@ -145,7 +145,7 @@ def _names(given: list[str], spool: Path) -> _Names:
     if bad:
         more = [f"… and {len(bad) - _SHOWN} more."] if len(bad) > _SHOWN else []
         raise ConfigError([*bad[:_SHOWN], *more, "Nothing was done."])
-    return names
+    return named
 
 
 def _agreed(chooser: Chooser, arguments: argparse.Namespace) -> bool:

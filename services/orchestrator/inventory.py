@@ -8,13 +8,10 @@ one sweeps: a draft whose lock is free has no owner.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -25,6 +22,7 @@ from common.errors import ConfigError, Halt, Retry
 from common.grin import columns, lists
 from common.grin.client import GrinClient
 from common.grin.entries import Entry
+from services.orchestrator.drafts import draft, keep, sweep
 from services.orchestrator.render import span
 from services.orchestrator.ticker import Ticker
 
@@ -122,18 +120,15 @@ class Refresh:
         """Fetch, check and keep; Retry or Halt when the old list stays, which is on any doubt."""
         path, began = self.kept.path, time.monotonic()
         durable.make_dirs(path.parent)
-        _sweep(path)
+        sweep(path)
         old_size = path.stat().st_size if path.exists() else 0
         self.kept.before = tally(path)[0] if path.exists() else None
         self._must_have_room(old_size)
         try:
-            with _draft(path) as file, Ticker(self.say, self._progress):
+            with draft(path) as file, Ticker(self.say, self._progress):
                 self._fill(file)
                 self._must_be_plausible()
-                file.flush()
-                os.fsync(file.fileno())
-                # The draft's own name, for the file has nothing else to be known by.
-                durable.replace(Path(file.name), path)
+                keep(file, path)
         except OSError as error:
             raise self._no_disk(error) from None
         durable.fsync_dir(path.parent)
@@ -193,29 +188,6 @@ class Refresh:
     @property
     def _as_it_was(self) -> str:
         return "The kept list stays as it was." if self.kept.before is not None else "Nothing was kept."
-
-
-@contextmanager
-def _draft(path: Path) -> Iterator[IO[bytes]]:
-    """A locked file beside `path`, which is gone afterwards unless it has been renamed."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-    with draft.open("xb", buffering=_CHUNK) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield file
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-def _sweep(path: Path) -> None:
-    """Remove the drafts of refreshes that died."""
-    with os.scandir(path.parent) as entries:
-        drafts = [Path(one) for one in entries if one.name.startswith(f".{path.name}.") and one.name.endswith(".part")]
-    for draft in drafts:
-        # One that is locked is being written, one that is gone has just taken its place.
-        with suppress(OSError), draft.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            draft.unlink()
 
 
 def _as_rows(entries: Iterator[Entry]) -> Iterator[bytes]:
