@@ -65,7 +65,7 @@ def carry_over(source: Path, scratch: Path) -> None:
         target = scratch / path.relative_to(source)
         if not target.exists():
             _make_below(scratch, target.parent)
-            _link(path, target)
+            link(path, target)
 
 
 def _make_below(scratch: Path, folder: Path) -> None:
@@ -210,7 +210,8 @@ def files(folder: Path) -> Iterator[Path]:
         yield from (Path(root, name) for name in names)
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
+    """Give a durable file a second name, durably but for the name; a copy where there are no hard links."""
     try:
         target.hardlink_to(source)
     except OSError:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from common import mets
 from common.archive_names import CHECKSUMS, checksums_of, folder_of, mets_of
 from common.errors import Redo, Reject
-from common.manifest import Members
+from common.manifest import Member, Members
+from common.shelves import Shelf
 
 _LINE = re.compile(r"([0-9a-fA-F]{32})[ \t]+\*?(?:\./)?(.+?)\s*")
 _MAX_LIST = 16 << 20
@@ -26,15 +26,15 @@ class Verdict:
     warnings: tuple[str, ...]
 
 
-def verify(members: Members, folder: Path, barcode: str) -> Verdict:
-    """Hold the members below `folder` against their list: Redo when they differ, Reject when there is no list."""
+def verify(members: Members, shelf: Shelf, barcode: str) -> Verdict:
+    """Hold the members on `shelf` against their list: Redo when they differ, Reject when there is no list."""
     listed_in = checksums_of(members)
     if listed_in is not None:
-        return _by_checksums(members, folder, listed_in)
+        return _by_checksums(members, shelf, listed_in)
     listed_in = mets_of(members, barcode)
     if listed_in is None:
         raise Reject(f"The archive has neither {CHECKSUMS} nor a METS, so nothing can be verified.", _UNCHECKED)
-    return _by_mets(members, folder, listed_in)
+    return _by_mets(members, shelf, listed_in)
 
 
 def parse(text: str) -> list[tuple[str, str]]:
@@ -48,16 +48,16 @@ def parse(text: str) -> list[tuple[str, str]]:
     return [(match[2], match[1].lower()) for _, match in matches if match]
 
 
-def _by_checksums(members: Members, folder: Path, listed_in: str) -> Verdict:
-    listed = [(folder_of(listed_in) + name, md5) for name, md5 in parse(_read(folder / listed_in))]
+def _by_checksums(members: Members, shelf: Shelf, listed_in: str) -> Verdict:
+    listed = [(folder_of(listed_in) + name, md5) for name, md5 in parse(_read(shelf, listed_in, members[listed_in]))]
     wrong = [name for name, md5 in listed if name not in members or members[name].md5 != md5]
     _require_none(wrong, len(listed), CHECKSUMS)
     return Verdict(CHECKSUMS, _unlisted(sorted(set(members) - {name for name, _ in listed} - {listed_in}), CHECKSUMS))
 
 
-def _by_mets(members: Members, folder: Path, listed_in: str) -> Verdict:
+def _by_mets(members: Members, shelf: Shelf, listed_in: str) -> Verdict:
     try:
-        metadata = mets.parse((folder / listed_in).read_bytes())
+        metadata = mets.parse(shelf.read(listed_in, members[listed_in], mets.MAX_BYTES + 1))
     except mets.MetsError as error:
         raise Reject(f"{CHECKSUMS} is missing, and the METS cannot stand in: {error}.", _UNCHECKED) from None
     if not any(file.md5 for file in metadata.files):
@@ -68,10 +68,10 @@ def _by_mets(members: Members, folder: Path, listed_in: str) -> Verdict:
     return Verdict("mets", (f"{CHECKSUMS} is missing; the METS stood in.", *_unlisted(others, "the METS")))
 
 
-def _read(path: Path) -> str:
-    if path.stat().st_size > _MAX_LIST:
+def _read(shelf: Shelf, name: str, member: Member) -> str:
+    if member.size > _MAX_LIST:
         raise Reject(f"{CHECKSUMS} is larger than {_MAX_LIST >> 20} MiB.", _UNCHECKED)
-    return path.read_text("utf-8", "replace")
+    return shelf.read(name, member).decode("utf-8", "replace")
 
 
 def _require_none(wrong: Sequence[str], listed: int, where: str) -> None:

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from common import manifest
+from isal import isal_zlib
+
+from common import manifest, workfiles
 from common.manifest import Member
 from common.options import complaints
+from common.shelves import WRITERS, Shelf, Writer
 from common.stage import Book, Facts, Redo, Stage
 from services.extractor.checksums import verify
 from services.extractor.headers import Judge, headers
 from services.extractor.limits import Limits
 from services.extractor.source import Source
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+class Options(Limits):
+    """Budgets, and how the members lie on disk.
+
+    `keep_archive` passes Google's own .tar.gz on beside the members, for the modifier's `package: original`.
+    """
+
+    layout: Literal["files", "tar"] = "files"
+    keep_archive: bool = False
 
 
 class Extractor(Stage):
-    """Takes `<BARCODE>.tar.gz`, leaves `members/` and `manifest.json`.
+    """Takes `<BARCODE>.tar.gz`, leaves its members (as files, or in one tar) and `manifest.json`.
 
     Members are not synced one by one: the modifier checks them against the manifest, and lost ones are made again.
     """
@@ -31,17 +42,20 @@ class Extractor(Stage):
 
     def check(self) -> list[str]:
         """Say which options are wrong."""
-        return complaints(Limits, self.options)
+        return complaints(Options, self.options)
 
     def process(self, book: Book, work: Path) -> Facts:
         """Unpack, verify and list the book's members."""
-        archive, target = book.input_file(f"{book.barcode}.tar.gz"), work / manifest.FOLDER
-        target.mkdir()
-        limits = Limits.model_validate(self.options)
-        with Source(archive, limits) as source:
-            members = unpack(source, target, limits)
-            verdict = verify(members, target, book.barcode)
+        archive = book.input_file(f"{book.barcode}.tar.gz")
+        options = Options.model_validate(self.options)
+        with Source(archive, options) as source:
+            with closing(WRITERS[options.layout](work)) as writer:
+                members = unpack(source, writer, options)
+            with closing(Shelf(work)) as shelf:
+                verdict = verify(members, shelf, book.barcode)
             manifest.write(work, members)
+            if options.keep_archive:
+                workfiles.link(archive, work / archive.name)
             return {
                 "bytes_in": source.bytes_in,
                 "bytes_out": sum(member.size for member in members.values()),
@@ -52,39 +66,29 @@ class Extractor(Stage):
             }
 
 
-def unpack(source: Source, target: Path, limits: Limits) -> dict[str, Member]:
-    """Write all members of an archive below `target`; Redo when it is damaged or empty, Reject when it is hostile."""
+def unpack(source: Source, writer: Writer, limits: Limits) -> dict[str, Member]:
+    """Give all members of an archive to `writer`; Redo when it is damaged or empty, Reject when it is hostile."""
     judge = Judge(limits)
     members: dict[str, Member] = {}
     for header in headers(source):
         name = judge.admit(header)
         if name is not None:
-            members[name] = _write(target / name, source.content(header.size))
+            members[name] = _put(writer, name, header.size, source.content(header.size))
     source.finish()
     if not members:
         raise Redo("The archive is empty.")
     return members
 
 
-def _write(path: Path, chunks: Iterator[bytes]) -> Member:
-    try:
-        fd = os.open(path, _NEW_FILE, 0o644)
-    except FileNotFoundError:
-        # Most archives are flat, so folders are made only when one is missed.
-        path.parent.mkdir(parents=True)
-        fd = os.open(path, _NEW_FILE, 0o644)
-    digest, size = hashlib.md5(usedforsecurity=False), 0
-    try:
+def _put(writer: Writer, name: str, size: int, chunks: Iterator[bytes]) -> Member:
+    digest, crc32 = hashlib.md5(usedforsecurity=False), 0
+
+    def hashed() -> Iterator[bytes]:
+        nonlocal crc32
         for chunk in chunks:
             digest.update(chunk)
-            _write_all(fd, chunk)
-            size += len(chunk)
-    finally:
-        os.close(fd)
-    return Member(size, digest.hexdigest())
+            crc32 = isal_zlib.crc32(chunk, crc32)
+            yield chunk
 
-
-def _write_all(fd: int, chunk: bytes) -> None:
-    """A nearly full disk may take less than it is given; the rest then fails with a reason."""
-    while chunk:
-        chunk = chunk[os.write(fd, chunk) :]
+    offset = writer.put(name, size, hashed())
+    return Member(size, digest.hexdigest(), crc32, offset)

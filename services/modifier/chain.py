@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.errors import ConfigError
 from services.modifier.modification import Modification
+from services.modifier.naming import find
 
 _FOLDER = "services.modifier.modifications"
 # Imported only when they are asked for: some bring a library that takes its time.
@@ -34,7 +34,7 @@ def build(specs: Sequence[Spec]) -> list[Modification]:
     for spec in specs:
         try:
             name, options = _split(spec)
-            chain.append(_class_of(name)(options))
+            chain.append(find("modification", name, SHIPPED, Modification)(options))
         except ValueError as error:
             problems.append(str(error))
         else:
@@ -51,17 +51,3 @@ def _split(spec: Spec) -> tuple[str, Mapping[str, Any]]:
         raise ValueError(f"A modification with options is written {{name: {{option: value}}}}, not {spec}.")
     name, options = next(iter(spec.items()))
     return name, options or {}
-
-
-def _class_of(name: str) -> type[Modification]:
-    module, _, attribute = SHIPPED.get(name, name).partition(":")
-    if not (module and attribute):
-        known = ", ".join(SHIPPED)
-        raise ValueError(f"There is no modification {name}: it is neither one of {known} nor of the form module:Class.")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"The modification {name} cannot be imported: {error}.") from None
-    if isinstance(found, type) and issubclass(found, Modification):
-        return found
-    raise ValueError(f"{name} is no modification: let it be a subclass of services.modifier.modification.Modification.")

@@ -1,28 +1,37 @@
-"""A book's members as modifications see them: by name, wherever the bytes lie."""
+"""A book's members as modifications and packages see them: by name, wherever the bytes lie."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import IO
+
+from isal import isal_zlib
 
 from common import durable
 from common.archive_names import Pages, checksums_of, folded, mets_of, objection, pages_of
 from common.errors import Redo
 from common.manifest import Member
 from common.mets import Mets, parse
+from common.shelves import CHUNK, Shelf
+from common.store_keys import PROVENANCE
+
+# The list of the files of a package that is a tree.
+TREE = "manifest-sha256.txt"
+_PACKAGES = (".tar.gz", ".tar", ".zip")
+_IMAGES = (".jp2", ".tif", ".tiff", ".jpg", ".png")
 
 
 class Members:
     """The members of one book, those that were added too; and the sidecars that will lie beside the package."""
 
-    def __init__(self, folder: Path, listed: Mapping[str, Member], outbox: Path, barcode: str) -> None:
+    def __init__(self, shelf: Shelf, listed: Mapping[str, Member], outbox: Path, barcode: str) -> None:
         self.barcode = barcode
         self.sidecars: list[str] = []
-        self._folder = folder
+        self._shelf = shelf
         self._outbox = outbox
         self._listed = dict(listed)
         self._made: dict[str, bytes] = {}
@@ -33,6 +42,11 @@ class Members:
         """All member names, sorted."""
         return sorted(self._listed)
 
+    @property
+    def listed(self) -> Mapping[str, Member]:
+        """Size and checksums of each member by its name."""
+        return self._listed
+
     def size(self, name: str) -> int:
         """The size in bytes, as the manifest has it."""
         return self._listed[name].size
@@ -41,22 +55,32 @@ class Members:
         """The MD5 in lower-case hex, as the manifest has it."""
         return self._listed[name].md5
 
+    def is_image(self, name: str) -> bool:
+        """Whether its bytes are an image's, which are compressed already."""
+        return name.lower().endswith(_IMAGES)
+
     def open(self, name: str) -> IO[bytes]:
-        """A member's bytes as an unbuffered file; Redo when it is gone from the disk."""
+        """A member's bytes as an unbuffered file, not yet proven; Redo when it is gone from the disk."""
         if name not in self._listed:
             raise KeyError(f"There is no member {name}.")
         if name in self._made:
             return io.BytesIO(self._made[name])
-        path = self._folder / self._origin.get(name, name)
-        try:
-            return path.open("rb", buffering=0)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise Redo(f"{path} is gone from the disk, so the book is made again.") from None
+        return self._shelf.open(self._origin.get(name, name), self._listed[name])
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """A member's bytes, a chunk at a time; Redo when they are not those that were extracted."""
+        size, crc32, member = 0, 0, self._listed[name]
+        with self.open(name) as file:
+            while chunk := file.read(CHUNK):
+                size += len(chunk)
+                crc32 = isal_zlib.crc32(chunk, crc32)
+                yield chunk
+        if (size, crc32) != (member.size, member.crc32):
+            raise Redo(f"{name} was damaged on the disk since it was extracted, so the book is made again.")
 
     def read(self, name: str) -> bytes:
-        """All bytes of a member; Redo when it is gone from the disk."""
-        with self.open(name) as file:
-            return file.read()
+        """All bytes of a member; Redo when they are not those that were extracted."""
+        return b"".join(self.chunks(name))
 
     def add(self, name: str, data: bytes) -> None:
         """Add a member to the package; ValueError when its name is bad or taken."""
@@ -90,7 +114,7 @@ class Members:
 
     def sidecar(self, name: str, data: bytes) -> None:
         """Write a file that will lie beside the package, durably; ValueError when its name is bad or taken."""
-        taken = {f"{self.barcode}.tar.gz", "provenance.json", *self.sidecars}
+        taken = {*(f"{self.barcode}{ending}" for ending in _PACKAGES), TREE, PROVENANCE, *self.sidecars}
         if objection(name) or "/" in name or name.startswith(".") or name in taken:
             raise ValueError(f"A sidecar cannot be called {name!r}.")
         durable.write_file(self._outbox / name, data)
@@ -118,4 +142,5 @@ class Members:
 
     def _put(self, name: str, data: bytes) -> None:
         self._made[name] = data
-        self._listed[name] = Member(len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
+        digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        self._listed[name] = Member(len(data), digest, isal_zlib.crc32(data))

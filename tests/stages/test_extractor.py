@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,12 +47,13 @@ def test_every_member_arrives_byte_for_byte(extract: Extract, folder: Path) -> N
 
 
 def test_the_manifest_lists_size_and_md5_sorted(extract: Extract, folder: Path) -> None:
-    """manifest.json has every member with its size and MD5, in the order of their names."""
+    """manifest.json has every member with its size, MD5 and CRC-32, in the order of their names."""
     book = book_of(pages())
     extract(book)
     listed = json.loads((folder / "extractor" / "manifest.json").read_bytes())["members"]
     assert list(listed) == sorted(book)
-    assert listed == {name: {"size": len(data), "md5": md5(data)} for name, data in book.items()}
+    wanted = {name: {"size": len(d), "md5": md5(d), "crc32": zlib.crc32(d)} for name, d in book.items()}
+    assert listed == wanted
 
 
 def test_the_facts_say_what_went_in_and_came_out(extract: Extract) -> None:

@@ -13,6 +13,7 @@ import pytest
 from books import BARCODE, MARC, Members, book_of, checksums, mets, pages, run, tar_gz
 
 from common.manifest import Member
+from common.shelves import Shelf
 from common.stage import Book, Facts, Redo, Reject
 from services.extractor.stage import Extractor
 from services.modifier.members import Members as BookMembers
@@ -171,7 +172,7 @@ def test_every_kind_of_barcode_can_be_a_prefix(tmp_path: Path, barcode: str) -> 
     """Page names are told by the book's own barcode; another book's, and a barcode of eight digits, are no pages."""
     page, mine, other = "00000002.txt", f"UCAL_{barcode}_00000001.txt", "UCAL_other_00000003.txt"
     names = (page, mine, other, f"UCAL_{barcode}.xml", f"UCAL_{barcode}.txt", f"UCAL_{barcode}_notes.txt")
-    members = BookMembers(tmp_path, dict.fromkeys(names, Member(0, "")), tmp_path, barcode)
+    members = BookMembers(Shelf(tmp_path), dict.fromkeys(names, Member(0, "", 0)), tmp_path, barcode)
     assert dict(members.pages.texts) == {1: mine, 2: page}
     assert members.mets_name == f"UCAL_{barcode}.xml"
 

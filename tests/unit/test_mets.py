@@ -83,8 +83,8 @@ def test_a_comparison_tells_missing_changed_unlisted_and_lacking_hocr_apart() ->
     """Each way to disagree with the METS has its own list; missing hOCR is one of them."""
     groups = [file_group("image", name) for name in ("good.tif", "large.tif", "gone.tif")]
     mets = parse(wrapped("".join(groups) + file_group("coordOCR", "gone.html")))
-    members = {name: Member(3, "0" * 32) for name in ("in/good.tif", "in/more.tif")} | {
-        "in/large.tif": Member(4, "0" * 32)
+    members = {name: Member(3, "0" * 32, 0) for name in ("in/good.tif", "in/more.tif")} | {
+        "in/large.tif": Member(4, "0" * 32, 0)
     }
     found = compare(mets, members, "in/")
     assert (found.missing, found.changed, found.unlisted, found.without_hocr) == (

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 from common.archive_names import Pages, folder_of
 from common.errors import Redo, Reject
-from common.manifest import Member
 from common.mets import Comparison, DoctypeError, Mets, MetsError, compare
 from services.modifier.modification import Book, Facts, Members, Modification, Strictness, weigh
 
-_CHUNK = 1 << 20
 _UNCHECKED = "Ask Google to convert the book anew; what cannot be verified is not taken in."
 
 
 class Fixity(Modification):
-    """Sizes and MD5s on disk, in the manifest and in the METS agree, or the book is made again.
+    """Sizes and MD5s in the manifest and in the METS agree, or the book is made again.
+
+    That the disk still has those bytes is proven for every member as it is packed, by its size and CRC-32.
 
     What is odd about the pages is a warning, with `strict: true` a Reject.
     """
@@ -26,21 +25,9 @@ class Fixity(Modification):
 
     def apply(self, members: Members, book: Book) -> Facts:  # noqa: ARG002 - all modifications get the book
         """Check every member; Redo for damage, Reject for what can never be verified."""
-        for name in members.names():
-            _rehash(members, name)
         pages = members.pages
         warnings = [*_against_mets(members, pages), *_page_warnings(members, pages)]
         return {"pages": len(pages.images), "warnings": weigh(warnings, self.options)}
-
-
-def _rehash(members: Members, name: str) -> None:
-    digest, size = hashlib.md5(usedforsecurity=False), 0
-    with members.open(name) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-    if (size, digest.hexdigest()) != (members.size(name), members.md5(name)):
-        raise Redo(f"{name} was damaged on the disk since it was extracted, so the book is made again.")
 
 
 def _against_mets(members: Members, pages: Pages) -> Iterator[str]:
@@ -56,8 +43,7 @@ def _against_mets(members: Members, pages: Pages) -> Iterator[str]:
     if mets is None:
         yield _doubt(members, "The METS is missing.")
         return
-    listed = {name: Member(members.size(name), members.md5(name)) for name in members.names()}
-    _require(compare(mets, listed, folder_of(members.mets_name or "")), len(mets.files))
+    _require(compare(mets, members.listed, folder_of(members.mets_name or "")), len(mets.files))
     yield from _counts(mets, pages)
 
 

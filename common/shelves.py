@@ -1,0 +1,155 @@
+"""How a book's members lie on disk between the extractor and the modifier: the one place that knows both layouts.
+
+`files`: a folder `members/` with a file for each member. `tar`: one uncompressed `members.tar`, with the offsets in the
+manifest; on a network volume creating and deleting 1,200 files costs more than all other work on a book.
+
+Nothing here is synced: what a power cut takes is found by its CRC-32 when it is read, and the book is made again.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
+
+from common.errors import Redo
+from common.manifest import Member
+from common.tarring import END, header, padding
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+FILES, TAR = "files", "tar"
+FOLDER, ARCHIVE = "members", "members.tar"
+CHUNK = 1 << 20
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Writer(Protocol):
+    """Takes members one after the other."""
+
+    def put(self, name: str, size: int, chunks: Iterable[bytes]) -> int | None:
+        """Write a member of `size` bytes; where it begins, for the manifest. OSError when the disk does not take it."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class FilesWriter:
+    """Members as files below `<folder>/members`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._root = folder / FOLDER
+        self._root.mkdir()
+
+    def put(self, name: str, size: int, chunks: Iterable[bytes]) -> None:  # noqa: ARG002 - a file needs no size
+        """Write a new file; one that is there, or a link, is an error."""
+        path = self._root / name
+        try:
+            fd = os.open(path, _NEW_FILE, 0o644)
+        except FileNotFoundError:
+            # Most archives are flat, so folders are made only when one is missed.
+            path.parent.mkdir(parents=True)
+            fd = os.open(path, _NEW_FILE, 0o644)
+        try:
+            for chunk in chunks:
+                _write_all(fd, chunk)
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Every file is closed already."""
+
+
+class TarWriter:
+    """Members one after the other in `<folder>/members.tar`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / ARCHIVE).open("xb", buffering=CHUNK)
+        self._position = 0
+
+    def put(self, name: str, size: int, chunks: Iterable[bytes]) -> int:
+        """Append a member; the offset of its first byte."""
+        head = header(name, size)
+        self._file.write(head)
+        for chunk in chunks:
+            self._file.write(chunk)
+        self._file.write(padding(size))
+        begins = self._position + len(head)
+        self._position = begins + size + -size % 512
+        return begins
+
+    def close(self) -> None:
+        """Write the end of the archive."""
+        with self._file:
+            self._file.write(END)
+
+
+WRITERS: dict[str, type[FilesWriter] | type[TarWriter]] = {FILES: FilesWriter, TAR: TarWriter}
+
+
+class Shelf:
+    """The members of one book where the extractor left them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tar: IO[bytes] | None = None
+
+    def open(self, name: str, member: Member) -> IO[bytes]:
+        """A member's bytes as an unbuffered file; Redo when it is gone from the disk."""
+        path = self._folder / FOLDER / name if member.offset is None else self._folder / ARCHIVE
+        try:
+            if member.offset is None:
+                return path.open("rb", buffering=0)
+            self._tar = self._tar or path.open("rb", buffering=0)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise Redo(f"{path} is gone from the disk, so the book is made again.") from None
+        return _Slice(self._tar.fileno(), member.offset, member.size)
+
+    def read(self, name: str, member: Member, most: int = -1) -> bytes:
+        """All bytes of a member, or the first `most`; Redo when it is gone from the disk."""
+        with self.open(name, member) as file:
+            return file.read(most)
+
+    def close(self) -> None:
+        """No member is read any more."""
+        if self._tar:
+            self._tar.close()
+
+
+class _Slice(io.RawIOBase, IO[bytes]):
+    """A part of an open file, read without moving the position that others share."""
+
+    def __init__(self, fd: int, offset: int, size: int) -> None:
+        self._fd = fd
+        self._offset = offset
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer)[: max(0, self._size - self._position)]
+        count = os.preadv(self._fd, [view], self._offset + self._position)
+        self._position += count
+        return count
+
+
+def _write_all(fd: int, chunk: bytes) -> None:
+    """A nearly full disk may take less than it is given; the rest then fails with a reason."""
+    while chunk:
+        chunk = chunk[os.write(fd, chunk) :]

@@ -1,0 +1,29 @@
+"""tar.gz: all members in one archive, images in it as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common import tarring
+from services.modifier.packages.gzip_stream import GzipStream
+from services.modifier.packages.output import Output
+from services.modifier.packages.package import Artifact, Book, Members, Package
+
+
+class TarGz(Package):
+    """`<BARCODE>.tar.gz`: members sorted, times fixed."""
+
+    def pack(self, members: Members, book: Book, outbox: Path) -> Artifact:
+        """Write the archive."""
+        with Output(outbox / f"{book.barcode}.tar.gz") as output:
+            gzip = GzipStream(output.write, self.level)
+            for name in members.names():
+                add = gzip.store if self.stores(members, name) else gzip.compress
+                size = members.size(name)
+                gzip.compress(tarring.header(name, size))
+                for chunk in members.chunks(name):
+                    add(chunk)
+                gzip.compress(tarring.padding(size))
+            gzip.compress(tarring.END)
+            gzip.finish()
+            return output.artifact()
