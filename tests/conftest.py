@@ -13,7 +13,7 @@ import pytest
 
 from common import board
 from common.ledger import Ledger
-from tests.objects.server import s3_server as s3_server
+from tests.objects.server import s3_server  # noqa: F401 - any test may ask for it
 
 # A run in the background ignores Ctrl-C, and so would every program that a test starts; some are to be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
