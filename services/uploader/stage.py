@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import errno
-import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
-
-from pydantic import AfterValidator
+from typing import Any, ClassVar
 
 from common import board, durable, listing, workfiles
-from common.artifacts import Artifact, describe, describe_bytes
+from common.artifacts import Artifact, describe_bytes
 from common.config import FilterRow, Settings
 from common.deliveries import VERSION
-from common.ledger import last
-from common.options import complaints
-from common.settings import Section
-from common.stage import Book, Facts, Halt, Redo, Reject, Stage
-from common.store_keys import DEFAULT, Keys, check_template
-from services.uploader import provenance
-from services.uploader.store import FolderStore
+from common.stage import Book, Facts, Halt, Reject, Stage
+from common.store import Bucket, is_url, open_bucket, wrong
+from common.store.labels import book_labels
+from common.store_keys import Keys
+from services.uploader import options, provenance
+from services.uploader.files import Goods, goods
+from services.uploader.options import Options
 from services.uploader.version import Version, version_of
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_ONLY_FOLDERS = "Only a folder is supported as done bucket so far: name a path, a mounted one if need be."
 _APART = "Give it a folder of its own, outside the processing bucket."
 _WRITABLE = "See that it is mounted, has space and may be written to; the stage goes on by itself."
-
-
-class Options(Section):
-    """Where in the done bucket a file goes: `key` may use {barcode}, {name}, {library} and {version}."""
-
-    key: Annotated[str, AfterValidator(check_template)] = DEFAULT
 
 
 class Uploader(Stage):
@@ -45,42 +33,45 @@ class Uploader(Stage):
 
     def __init__(self, settings: Settings, row: FilterRow) -> None:
         super().__init__(settings, row)
-        # Buckets that this worker has written to, and processing buckets that it has swept.
-        self._met: set[Path] = set()
+        # What this worker has put books into so far, by its name in the tokens.
+        self._buckets: dict[str, Bucket] = {}
 
     def check(self) -> list[str]:
-        """Say which options are wrong, and whether the done bucket can be written."""
-        problems = complaints(Options, self.options)
+        """Say which options are wrong, and whether the done bucket can be; an object store is not asked."""
+        problems = options.wrong(self.options)
         bucket = self.settings.global_.done_bucket
-        if _URL.match(bucket):
-            return [*problems, f"The done bucket is {bucket}. {_ONLY_FOLDERS}"]
-        if _within(self._path(bucket), self.settings.global_.processing_bucket):
+        return [*problems, *(self._check_url(bucket) if is_url(bucket) else self._check_folder(bucket))]
+
+    def _check_url(self, bucket: str) -> list[str]:
+        try:
+            open_bucket(bucket, self._base)
+        except Halt as halt:
+            return [f"{halt.reason} {halt.cure}"]
+        return []
+
+    def _check_folder(self, bucket: str) -> list[str]:
+        problems = []
+        if _within(self._base / bucket, self.settings.global_.processing_bucket):
             problems.append(f"The done bucket {bucket} lies where the books' working files are removed. {_APART}")
         try:
-            with tempfile.TemporaryFile(dir=durable.existing_ancestor(self._path(bucket))):
+            with tempfile.TemporaryFile(dir=durable.existing_ancestor(self._base / bucket)):
                 return problems
         except OSError as error:
             return [*problems, f"The done bucket {bucket} cannot be written: {error.strerror}. {_WRITABLE}"]
 
     def process(self, book: Book, work: Path) -> Facts:  # noqa: ARG002 - an upload leaves nothing in the work folder
         """Put all files and prove them, then the provenance."""
-        if _URL.match(book.done_bucket):
-            raise Reject(f"The book's done bucket is {book.done_bucket}.", _ONLY_FOLDERS)
-        files = _files(book)
-        bucket = self._path(book.done_bucket)
-        if _within(bucket, book.folder.parent):
-            raise Reject(f"The book's done bucket, {bucket}, is where its working files are removed.", _APART)
-        self._require_bucket(bucket)
-        version = version_of(book, self._keys(), files)
-        with _halting(bucket):
-            sent, proof = self._put(FolderStore(bucket, book.barcode), book, files, version)
-        self._met.add(bucket)
+        made = goods(book)
+        version = version_of(book, self._keys(), made.files)
+        bucket = self._bucket(book).for_book(book.barcode, book_labels(book.barcode, _etag(version.story(book.events))))
+        sent, proof = self._put(bucket, book, made, version)
         return {
-            "bytes_in": sum(file.size for file in files),
+            "bytes_in": made.size,
             "bytes_out": sum(file.size for file in sent),
-            "skipped": len(files) - len(sent),
-            "files": [{**asdict(file), "key": version.key(file.name)} for file in files],
+            "skipped": len(made.files) + len(made.tree) - len(sent),
+            "files": [{**asdict(file), "key": version.key(file.name)} for file in made.files],
             "provenance": version.key(provenance.NAME),
+            **({"tree_files": len(made.tree), "tree_bytes": sum(f.size for f in made.tree)} if made.tree else {}),
             **({"provenance_size": proof.size, "provenance_sha256": proof.sha256} if proof else {}),
             **({VERSION: version.number} if version.number > 1 else {}),
             **({"unchanged": True} if version.unchanged else {}),
@@ -94,64 +85,61 @@ class Uploader(Stage):
         """Remove the book's working files; they are in the store."""
         workfiles.remove_book(book.folder)
 
-    def _put(
-        self, store: FolderStore, book: Book, files: list[Artifact], version: Version
-    ) -> tuple[list[Artifact], Artifact | None]:
+    def _bucket(self, book: Book) -> Bucket:
+        """The book's bucket, once it has shown that books can be put there."""
+        named = book.done_bucket
+        if is_url(named) and (problem := wrong(named)):
+            raise Reject(problem, "Correct the book's token, or drop the book and seed it anew.")
+        if not is_url(named) and _within(self._base / named, book.folder.parent):
+            raise Reject(f"The book's done bucket, {named}, is where its working files are removed.", _APART)
+        known = self._buckets.get(named)
+        bucket = known or open_bucket(named, self._base, Options.model_validate(self.options).puts)
+        # A folder is looked at each time; asking an object store that has answered already would only cost.
+        if known is None or not is_url(named):
+            used = known is not None or listing.count(self.row.output_pipe, board.WAITING, 1) > 0
+            bucket.prepare(used=used)
+        self._buckets[named] = bucket
+        return bucket
+
+    def _put(self, bucket: Bucket, book: Book, made: Goods, version: Version) -> tuple[list[Artifact], Artifact | None]:
         """The files that were not there yet, and what was put as provenance."""
         # Only a killed attempt leaves anything, and listing a store of a million books for nothing is dear.
         if book.attempt > 1:
-            for name in (provenance.NAME, *(file.name for file in files)):
-                store.sweep(version.key(name))
-        sources = {file: book.input_file(file.name) for file in files}
-        sent = [file for file, path in sources.items() if store.put_file(version.key(file.name), path, file)]
-        library = self.settings.global_.library
+            for name in (provenance.NAME, *(file.name for file in (*made.tree, *made.files))):
+                bucket.sweep(version.key(name))
+        # Whoever sees the manifest of a tree sees all that it names.
+        sent = [*_sent(bucket, book, made.tree, version), *_sent(bucket, book, made.files, version)]
         key = version.key(provenance.NAME)
         # How a version came that is held already stands there, and stays.
-        if version.unchanged and store.has(key):
+        if version.unchanged and bucket.size(key) is not None:
             return sent, None
-        data = provenance.document(book, self.row.name, library, files, version)
-        store.put_bytes(key, data)
+        data = provenance.document(book, self.row.name, self.settings.global_.library, made.files, version)
+        bucket.put_bytes(key, data)
         return sent, describe_bytes(data, provenance.NAME)
 
     def _keys(self) -> Keys:
         return Keys(Options.model_validate(self.options).key, self.settings.global_.library)
 
-    def _path(self, bucket: str) -> Path:
-        """Relative paths are relative to the configuration's folder; an absolute one stays as it is."""
-        return self.settings.path.parent / bucket
+    @property
+    def _base(self) -> Path:
+        """Relative paths are relative to the configuration's folder."""
+        return self.settings.path.parent
 
-    def _require_bucket(self, bucket: Path) -> None:
-        """A bucket that is gone though books were put there was unmounted: what is written now goes to another disk."""
-        if bucket.is_dir():
-            return
-        if bucket in self._met or listing.count(self.row.output_pipe, board.WAITING, 1):
-            raise Halt(f"The done bucket {bucket} is gone.", f"{_WRITABLE} If it is a new one: mkdir {bucket}")
+
+def _sent(bucket: Bucket, book: Book, files: list[Artifact], version: Version) -> list[Artifact]:
+    """Put files, several at once; those that were not there yet. What is left waits for nothing after an error."""
+    sources = {file: book.input_file(file.name) for file in files}
+    with ThreadPoolExecutor(bucket.concurrency) as pool:
+        new = pool.map(lambda file: bucket.put_file(version.key(file.name), sources[file], file), sources)
+        return [file for file, is_new in zip(sources, new, strict=True) if is_new]
+
+
+def _etag(events: Iterable[Facts]) -> Any:
+    """GRIN's ETag of the archive that the book came in."""
+    etags = [event["facts"].get("etag") for event in events if event.get("event") == "done" and "facts" in event]
+    return next(filter(None, reversed(etags)), None)
 
 
 def _within(bucket: Path, processing: Path) -> bool:
     """Whether what is stored there would be swept away with the books' working files."""
     return bucket.resolve().is_relative_to(processing.resolve())
-
-
-@contextmanager
-def _halting(bucket: Path) -> Iterator[None]:
-    """Errors of the store hold the stage; a full disk is the worker's matter, who knows of space."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise Halt(f"The done bucket {bucket} cannot be written: {error.strerror}.", _WRITABLE) from error
-
-
-def _files(book: Book) -> list[Artifact]:
-    """What the stage before has made, by its own word in the ledger; without that, what lies there."""
-    done = last(book.events, "done", stage=book.input.name) or {}
-    facts: dict[str, Any] = done.get("facts", {})
-    if "package" in facts:
-        made = (facts["package"], *facts.get("sidecars", ()))
-        return [Artifact(file["name"], file["size"], file["sha256"]) for file in made]
-    found = [path for path in sorted(workfiles.files(book.input)) if path.is_file() and not path.is_symlink()]
-    if not found:
-        raise Redo(f"There is nothing in {book.input} to upload, so the book is made again.")
-    return [describe(path, path.relative_to(book.input).as_posix()) for path in found]

@@ -151,7 +151,7 @@ def test_a_store_that_does_not_keep_what_it_gets_is_found_out(
     def bad_copy(source: Path, target: Path) -> None:
         target.write_bytes(source.read_bytes()[:-1] + b"?")
 
-    monkeypatch.setattr("services.uploader.store._link_or_copy", bad_copy)
+    monkeypatch.setattr("common.store.folder._link_or_copy", bad_copy)
     with pytest.raises(Retry, match="did not arrive"):
         uploader.process(book, book.folder)
     assert stored(done) == {}
@@ -229,7 +229,7 @@ def test_a_full_store_is_the_workers_matter(
         target.write_bytes(b"ha")
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
-    monkeypatch.setattr("services.uploader.store._link_or_copy", full)
+    monkeypatch.setattr("common.store.folder._link_or_copy", full)
     with pytest.raises(OSError, match="No space"):
         uploader.process(book, book.folder)
     assert stored(done) == {}
