@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
-from xml.etree.ElementTree import Element, indent, tostring
 from xml.sax import SAXException
 
 import pymarc
 
-from common.mets import MARC_NAMESPACE, MetsError
+from common.mets import MetsError
 from services.modifier.modification import Book, Facts, Members, Modification, Strictness, weigh
+from services.modifier.modifications.marcxml import RecordError, cleaned, marcxml
+
+# Characters of one value in the ledger, which has a million records; the sidecar has them whole.
+_MOST = 1_000
 
 
 class Marc(Modification):
@@ -21,38 +24,38 @@ class Marc(Modification):
     model: ClassVar[type[Strictness]] = Strictness
 
     def apply(self, members: Members, book: Book) -> Facts:
-        """Write the sidecars, if there is a record."""
-        return {"warnings": weigh(_write(members, book.barcode), self.options)}
+        """Write the sidecars, if there is a record; the ledger gets its fields as `record`."""
+        fields, warnings = _write(members, book.barcode)
+        told = {"record": shortened} if (shortened := _shortened(fields)) else {}
+        return {**told, "warnings": weigh(warnings, self.options)}
 
 
-def _write(members: Members, barcode: str) -> list[str]:
+Fields = dict[str, str | None]
+
+
+def _write(members: Members, barcode: str) -> tuple[Fields, list[str]]:
     try:
         record = members.mets.record if members.mets else None
     except MetsError as error:
-        return [f"The METS cannot be read: {error}."]
+        return {}, [f"The METS cannot be read: {error}."]
     if record is None:
-        return ["There is no MARC record in the METS."]
-    xml = marcxml(record)
+        return {}, ["There is no MARC record in the METS."]
     try:
+        clean, oddities = cleaned(record)
+        xml = marcxml(clean)
         fields = summary(pymarc.parse_xml_to_array(io.BytesIO(xml))[0])  # type: ignore[no-untyped-call]
-    except (SAXException, pymarc.exceptions.PymarcException, LookupError, ValueError) as error:
-        return [f"The MARC record in the METS cannot be read: {type(error).__name__} {error}."]
+    except (RecordError, SAXException, pymarc.exceptions.PymarcException, LookupError, ValueError) as error:
+        return {}, [f"The MARC record in the METS cannot be read: {error}."]
     members.sidecar(f"{barcode}.marc.xml", xml)
     members.sidecar(f"{barcode}.marc.json", f"{json.dumps(fields, ensure_ascii=False, indent=1)}\n".encode())
-    return []
+    return fields, oddities
 
 
-def marcxml(record: Element) -> bytes:
-    """A record whose tags have no namespaces as a MARCXML document."""
-    # Set as a plain attribute, the namespace is the default one; registering it would change it for all who write XML.
-    collection = Element("collection", xmlns=MARC_NAMESPACE)
-    collection.append(record)
-    indent(collection)
-    document: bytes = tostring(collection, encoding="UTF-8", xml_declaration=True)
-    return document + b"\n"
+def _shortened(fields: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: value if len(value) <= _MOST else f"{value[: _MOST - 1]}…" for key, value in fields.items() if value}
 
 
-def summary(record: pymarc.Record) -> dict[str, str | None]:
+def summary(record: pymarc.Record) -> Fields:
     """The fields that catalogues ask for first; None where the record has nothing, repeated fields joined by commas."""
     fixed = _control(record, "008").ljust(40)
     date2 = _stripped(fixed[11:15])
@@ -98,4 +101,5 @@ def _joined(values: Iterable[str]) -> str | None:
 
 
 def _stripped(value: str) -> str | None:
-    return value.strip() or None
+    # The fill character stands for what nobody has looked into.
+    return value.strip() if value.strip(" |") else None
