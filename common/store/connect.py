@@ -15,6 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
 from common.errors import Halt
+from common.store.refusals import credentials
 from common.store.urls import split
 
 # Every wait has an end: to be let in, without a byte coming, for one whole request, and over all of its repetitions.
@@ -52,11 +53,10 @@ def connect(url: str) -> ObjectStore:
         if scheme == "gs":
             return GCSStore(name, client_options=_client(), **common)
         return AzureStore(name, client_options=_client(os.environ.get("AZURE_STORAGE_ENDPOINT", "")), **common)
-    except (BaseError, ValueError) as error:
+    except (BaseError, ValueError):
         # Never the library's own words: they may hold what was set.
-        what = f"No client for the done bucket {url} can be made ({type(error).__name__})."
-        cure = "See that the variables of its store are set and complete: docs/how-to/object-stores.md."
-        raise Halt(what, cure) from None
+        what = f"The variables for the done bucket {url} are incomplete, or cannot be understood."
+        raise Halt(what, credentials(url)) from None
 
 
 def _client(endpoint: str = "") -> Any:

@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
 from common.errors import Halt, Retry, StageError
+from common.store.urls import split
 
+# Where the library asks for credentials that nobody gave it: this machine's own, if it is one of a cloud's.
+_ASKED = ("169.254.", "metadata.google.internal", "Error performing token request")
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _MISSING = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
@@ -32,6 +35,11 @@ _CAUSES = {
     "TimedOut": "it did not answer in time",
     "operation timed out": "it did not answer in time",
 }
+_VARIABLES = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 _ARCHIVE = "Take another storage class, or set `read_back: false` for the uploader."
 _BY_ITSELF = "The stage goes on by itself."
 _REACH = f"See that it runs, and that the endpoint's variable and the network are right. {_BY_ITSELF}"
@@ -47,7 +55,7 @@ def reading(bucket: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if any(word in str(error) for word in _MISSING):
-            raise missing(bucket) from None
+            raise verdict(bucket, error) from None
     except BaseError as error:
         raise verdict(bucket, error) from None
 
@@ -63,27 +71,33 @@ def putting(bucket: str) -> Iterator[None]:
         raise verdict(bucket, error) from None
 
 
-def missing(bucket: str) -> Halt:
-    """The bucket itself is not there."""
-    return Halt(f"There is no done bucket {bucket}.", _MAKE)
-
-
 def verdict(bucket: str, error: Exception) -> StageError:
     """What an error of the library means for the stage."""
     text = str(error)
     status, code = _first(_STATUS, text), _first(_CODE, text)
+    named = f"The done bucket {bucket}"
+    refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in {"401", "403"}
     if code in _ON_THE_WAY:
         return Retry(f"An object did not get to the done bucket {bucket} as it was sent ({code}).")
-    if any(word in text for word in _MISSING) or status == "404":
-        return missing(bucket)
-    if code in _ARCHIVED:
-        return Halt(f"An object in the done bucket {bucket} is archived and cannot be read ({code}).", _ARCHIVE)
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in {"401", "403"}:
-        return Halt(f"The done bucket {bucket} refuses us ({code or status or 'no credentials'}).", _KEYS)
-    if status:
-        return Halt(f"The done bucket {bucket} answers {status}{f' ({code})' if code else ''}.", _LATER)
-    cause = next((words for word, words in _CAUSES.items() if word in text), "it does not answer")
-    return Halt(f"The done bucket {bucket} cannot be reached: {cause}.", _REACH)
+    if any(word in text for word in _ASKED):
+        reason, cure = f"No credentials for the done bucket {bucket} were found.", credentials(bucket)
+    elif status == "404" or any(word in text for word in _MISSING):
+        reason, cure = f"There is no done bucket {bucket}.", _MAKE
+    elif code in _ARCHIVED:
+        reason, cure = f"{named} has archived an object, which cannot be read ({code}).", _ARCHIVE
+    elif refused:
+        reason, cure = f"{named} refuses us ({code or status or 'no credentials'}).", _KEYS
+    elif status:
+        reason, cure = f"{named} answers {status}{f' ({code})' if code else ''}.", _LATER
+    else:
+        cause = next((words for word, words in _CAUSES.items() if word in text), "it does not answer")
+        reason, cure = f"{named} cannot be reached: {cause}.", _REACH
+    return Halt(reason, cure)
+
+
+def credentials(bucket: str) -> str:
+    """Which variables are wanted, as a cure."""
+    return f"Set {_VARIABLES[split(bucket)[0]]} where the stage runs, and start it again."
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

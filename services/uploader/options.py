@@ -29,7 +29,7 @@ class Options(Section):
 
     key: Annotated[str, AfterValidator(check_template)] = DEFAULT
     """May use {barcode}, {name}, {library} and {version}."""
-    metadata: Annotated[dict[str, str], AfterValidator(check_labels)] = {}
+    metadata: Annotated[dict[str, str], AfterValidator(check_labels)] = Field(default_factory=dict)
     storage_class: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z_]{0,39}$")] | None = None
     part_size: Annotated[Size, AfterValidator(_part)] = Puts.part_size
     concurrency: Annotated[int, Field(ge=1, le=64)] = Puts.concurrency
