@@ -24,6 +24,7 @@ from services.orchestrator import (
     cli_convert,
     cli_inventory,
     cli_operate,
+    cli_report,
     demo,
     doctor,
     render,
@@ -202,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_audit.add_commands(partial(_command, commands))
     cli_convert.add_commands(partial(_command, commands))
     cli_inventory.add_commands(partial(_command, commands))
+    cli_report.add_commands(partial(_command, commands))
     trial = commands.add_parser("demo", help="simulator, books and a whole run, in one command")
     trial.add_argument("--folder", type=Path, default=Path("demo"), help="everything happens in here (default: demo)")
     trial.add_argument("--books", type=terminal.count, default=20, help="how many (default: 20)")
