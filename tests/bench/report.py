@@ -52,7 +52,7 @@ def table(seen: Seen) -> Iterator[str]:
         yield _row(seen, name, costs)
     for layout, idle in seen.idle.items():
         bare = [less(whole, start) for whole, start in zip(seen.costs[ours(layout)], idle, strict=True)]
-        yield _row(seen, f"  the same without {IDLE.split(' without')[0]}", bare)
+        yield _row(seen, f"  the same without {IDLE.split(' without', maxsplit=1)[0]}", bare)
         yield f"{f'  {IDLE}, all of it':<32} {_median(idle, 'cpu'):9.2f} CPU s, {_median(idle, 'wall'):.1f} s"
 
 
