@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from common.artifacts import Artifact, describe_bytes
@@ -95,9 +95,8 @@ class ObjectBucket(Bucket):
             return self._put_whole(key, data, wanted)
         if self._is(key, wanted):
             return False
-        self._send(key, _proven(source, wanted, self._puts.part_size), wanted, "overwrite")
-        self._prove(key, wanted)
-        return True
+        self._send(key, _proven(source, wanted, self._puts.part_size), wanted)
+        return self._prove(key, wanted)
 
     def put_bytes(self, key: str, data: bytes) -> bool:
         """Put an object with these bytes; False when it was there already, and equal."""
@@ -108,26 +107,33 @@ class ObjectBucket(Bucket):
 
     def _put_whole(self, key: str, data: bytes, wanted: Artifact) -> bool:
         there = self._is(key, wanted)
+        if there is None:
+            if self._create(key, data, wanted):
+                return self._prove(key, wanted)
+            there = self._is(key, wanted)
         if there:
             return False
+        self._send(key, data, wanted)
+        return self._prove(key, wanted)
+
+    def _create(self, key: str, data: bytes, wanted: Artifact) -> bool:
+        """Put what nobody has put yet; False when it is there now, or may be, or the store knows no such condition.
+
+        The library repeats no such request that broke off, since it may have been carried out.
+        """
         try:
-            self._send(key, data, wanted, "create" if there is None else "overwrite")
-        except AlreadyExistsError:
-            # Another worker was faster, or the answer to our own first try was lost.
-            if self._is(key, wanted):
-                return False
-            self._send(key, data, wanted, "overwrite")
-        except NotImplementedError:
-            self._send(key, data, wanted, "overwrite")
-        self._prove(key, wanted)
+            self._put(key, data, wanted, mode="create", use_multipart=False)
+        except (BaseError, FileNotFoundError, NotImplementedError):
+            return False
         return True
 
-    def _send(self, key: str, data: bytes | Iterator[bytes], wanted: Artifact, mode: Any) -> None:
-        how: dict[str, Any] = {"chunk_size": self._puts.part_size, "max_concurrency": self._puts.concurrency}
-        if isinstance(data, bytes):
-            how = {"mode": mode, "use_multipart": False}
+    def _send(self, key: str, data: bytes | Iterator[bytes], wanted: Artifact) -> None:
+        how: Any = {"chunk_size": self._puts.part_size, "max_concurrency": self._puts.concurrency}
         with putting(self.name):
-            obstore.put(self._store, key, data, attributes=attributes(wanted, self._labels, self._puts), **how)
+            self._put(key, data, wanted, **({"use_multipart": False} if isinstance(data, bytes) else how))
+
+    def _put(self, key: str, data: bytes | Iterator[bytes], wanted: Artifact, **how: Any) -> None:
+        obstore.put(self._store, key, data, attributes=attributes(wanted, self._labels, self._puts), **how)
 
     def _is(self, key: str, wanted: Artifact) -> bool | None:
         """Whether the object is there with the wanted size and SHA-256; None when it is not there at all.
@@ -148,10 +154,12 @@ class ObjectBucket(Bucket):
         found = self.describe(key)
         return found is not None and (found.size, found.sha256) == (wanted.size, wanted.sha256)
 
-    def _prove(self, key: str, wanted: Artifact) -> None:
+    def _prove(self, key: str, wanted: Artifact) -> bool:
+        """True when the store has kept what it was given; Retry when not."""
         right = self._reads_as(key, wanted) if self._puts.read_back else self.size(key) == wanted.size
         if not right:
             raise Retry(f"{key} did not arrive in {self.name} as it was sent.", "See who else writes there.")
+        return True
 
 
 def _proven(source: Path, wanted: Artifact, piece: int) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from common.errors import Halt, Retry, StageError
 from common.store.urls import split
@@ -62,11 +62,9 @@ def reading(bucket: str) -> Iterator[None]:
 
 @contextmanager
 def putting(bucket: str) -> Iterator[None]:
-    """The same where nothing can be missing but the bucket; AlreadyExistsError and NotImplementedError go up."""
+    """The same where nothing can be missing but the bucket."""
     try:
         yield
-    except AlreadyExistsError:
-        raise
     except (FileNotFoundError, BaseError) as error:
         raise verdict(bucket, error) from None
 
