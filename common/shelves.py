@@ -108,6 +108,10 @@ class Shelf:
             raise Redo(f"{path} is gone from the disk, so the book is made again.") from None
         return _Slice(self._tar.fileno(), member.offset, member.size)
 
+    def path(self, name: str, member: Member) -> Path | None:
+        """The file that is this member; None where all lie in one tar."""
+        return self._folder / FOLDER / name if member.offset is None else None
+
     def read(self, name: str, member: Member, most: int = -1) -> bytes:
         """All bytes of a member, or the first `most`; Redo when it is gone from the disk."""
         with self.open(name, member) as file:

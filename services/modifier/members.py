@@ -67,6 +67,10 @@ class Members:
             return io.BytesIO(self._made[name])
         return self._shelf.open(self._origin.get(name, name), self._listed[name])
 
+    def path(self, name: str) -> Path | None:
+        """The file that is this member and no other; None when it was made here, or lies in a tar."""
+        return None if name in self._made else self._shelf.path(self._origin.get(name, name), self._listed[name])
+
     def chunks(self, name: str) -> Iterator[bytes]:
         """A member's bytes, a chunk at a time; Redo when they are not those that were extracted."""
         size, crc32, member = 0, 0, self._listed[name]

@@ -43,9 +43,10 @@ class Options(Section):
     level: int = Field(default=1, ge=1, le=3)
     deflate_images: bool = False
 
-    def packer(self) -> Package:
+    def packer(self, library: str) -> Package:
         """The package; ValueError has a sentence on why there is none of that name."""
-        return find("package", self.package, PACKAGES, Package)(self.level, deflate_images=self.deflate_images)
+        package = find("package", self.package, PACKAGES, Package)
+        return package(self.level, deflate_images=self.deflate_images, library=library)
 
 
 class Modifier(Stage):
@@ -60,7 +61,7 @@ class Modifier(Stage):
             return problems
         options = Options.model_validate(self.options)
         try:
-            problems += options.packer().check(self.settings, self.row)
+            problems += options.packer(self.settings.global_.library).check(self.settings, self.row)
         except ValueError as error:
             problems.append(str(error))
         try:
@@ -76,10 +77,11 @@ class Modifier(Stage):
         with closing(Shelf(book.input)) as shelf:
             members = Members(shelf, listed, work, book.barcode)
             learned = self._apply(options, members, book)
-            packer = options.packer()
+            packer = options.packer(self.settings.global_.library)
             package = packer.pack(members, book, work)
         durable.fsync_dir(work)
         sidecars = [describe(work / name, name) for name in sorted(members.sidecars)]
+        loose = sum(map(members.size, members.names())) if packer.is_tree else 0
         return {
             **learned,
             "package": asdict(package),
@@ -87,7 +89,7 @@ class Modifier(Stage):
             "sidecars": [asdict(sidecar) for sidecar in sidecars],
             "members": len(members.names()),
             "bytes_in": sum(member.size for member in listed.values()),
-            "bytes_out": sum(file.size for file in (package, *sidecars)),
+            "bytes_out": sum(file.size for file in (package, *sidecars)) + loose,
         }
 
     def _apply(self, options: Options, members: Members, book: Book) -> dict[str, Any]:

@@ -15,14 +15,16 @@ __all__ = ["Artifact", "Book", "Members", "Package"]
 class Package:
     """One form of a book in the store. Subclasses need `pack`.
 
-    `level` is how hard to compress what is compressed; images are not, unless `deflate_images`.
+    `level` is how hard to compress what is compressed; images are not, unless `deflate_images`. `library` is whose
+    books they are, by its name at GRIN.
     """
 
     is_tree: ClassVar[bool] = False
     """True: the artifact is a list, as sha256sum reads it, of files that lie beside it."""
 
-    def __init__(self, level: int = 1, *, deflate_images: bool = False) -> None:
+    def __init__(self, level: int = 1, *, deflate_images: bool = False, library: str = "") -> None:
         self.level = level
+        self.library = library
         self.deflate_images = deflate_images
 
     def stores(self, members: Members, name: str) -> bool:
