@@ -1,40 +1,57 @@
 """Names inside a book's archive: which may be written to disk, and which are pages, the METS or the checksums.
 
 Page files are `00000001.tif` or, from some libraries, `<DIR>_<BARCODE>_00000001.tif`; both are understood everywhere.
+Other files (notes, page data, pieces of a page called `1_2.txt`) are kept, and are no pages.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 MAX_DEPTH = 4
 CHECKSUMS = "checksum.md5"
 
+# What Windows, and so a network volume of its kind or whoever opens the package there, takes for something else.
+_NOT_ON_WINDOWS = re.compile(r'.*[<>:"|?*].*|.*[ .]|(con|prn|aux|nul|com\d|lpt\d)(\..*)?', re.IGNORECASE | re.DOTALL)
+# Kinds of characters by their Unicode category.
+_UNSEEN = {
+    "Cc": "has a control character",
+    "Cs": "is not UTF-8",
+    "Cf": "has a character that cannot be seen",
+    "Zl": "has a line break",
+    "Zp": "has a line break",
+}
 _KINDS = {**dict.fromkeys(("tif", "tiff", "jp2", "jpg", "png"), "image"), "txt": "text", "html": "hocr"}
 
 
 def objection(name: str) -> str:
     """Why a name must not be written to disk, to follow "its name "; empty when there is nothing against it."""
+    return next(_objections(name), "")
+
+
+def _objections(name: str) -> Iterator[str]:
     parts = name.split("/")
     if not all(parts):
-        return "is absolute or has an empty part"
+        yield "is absolute or has an empty part"
     if ".." in parts or "." in parts:
-        return "leads out of its folder"
+        yield "leads out of its folder"
     if "\\" in name:
-        return "has a backslash"
-    if kinds := {unicodedata.category(character) for character in name} & {"Cc", "Cs"}:
-        return "has a control character" if "Cc" in kinds else "is not UTF-8"
+        yield "has a backslash"
+    yield from sorted({_UNSEEN[kind] for kind in map(unicodedata.category, name) if kind in _UNSEEN})
+    if len(parts) > MAX_DEPTH:
+        yield "lies too deep"
     if any(len(part.encode()) > 255 for part in parts):
-        return "is longer than 255 bytes"
-    return "lies too deep" if len(parts) > MAX_DEPTH else ""
+        yield "is longer than 255 bytes"
+    if any(map(_NOT_ON_WINDOWS.fullmatch, parts)):
+        yield "Windows does not allow"
 
 
 def folded(name: str) -> str:
-    """The same for all names that some file system takes for one: capitals and accents do not count."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    """The same for all names that some file system takes for one: capitals, accents, ligatures, widths do not count."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def folder_of(name: str) -> str:
@@ -69,7 +86,7 @@ class Pages:
 
 def pages_of(names: Collection[str], barcode: str) -> Pages:
     """Sort the page files out of a book's members; what is no page file is passed over."""
-    pattern = re.compile(rf"(?:(?:.*_)?{re.escape(barcode)}_)?(\d{{8}})\.(\w+)", re.IGNORECASE)
+    pattern = re.compile(rf"(?:(?:.*_)?{re.escape(barcode)}_)?([0-9]{{8}})\.(\w+)", re.IGNORECASE)
     found: dict[str, dict[int, str]] = {"image": {}, "text": {}, "hocr": {}}
     for name in sorted(names):
         match = pattern.fullmatch(_base(name))

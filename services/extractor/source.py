@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 # One long name or pax header, and all headers between two members. tarfile reads a header whole and searches it with
 # a regular expression that some Python versions need quadratic time for.
-MAX_HEADER = 32 << 10
+MAX_HEADER = 16 << 10
 MAX_HEADERS = 1 << 20
 _RATIO_COUNTS_FROM = 64 << 20
 
@@ -76,9 +76,12 @@ class Source(io.RawIOBase):
         return self._inflate(size)
 
     def content(self, size: int) -> Iterator[bytes]:
-        """The `size` bytes of the member whose header was read last."""
+        """The `size` bytes of the member whose header was read last; what is too large is refused before the first."""
         self._headers = 0
         self._judge(size)
+        return self._pieces(size)
+
+    def _pieces(self, size: int) -> Iterator[bytes]:
         while size:
             chunk = self._inflate(min(size, CHUNK))
             if not chunk:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from books import BARCODE, Members, book_of, checksums, md5, mets, pages, run, tar_gz
 
+from common.archive_names import pages_of
 from common.stage import Book, Facts, Redo, Reject
 from services.extractor.stage import Extractor
 
@@ -180,6 +182,70 @@ def test_a_book_that_nothing_can_verify_is_rejected(extract: Extract, metadata: 
     """With neither checksum.md5 nor a METS that could stand in, a person must decide."""
     with pytest.raises(Reject, match=why):
         extract({**pages(), **metadata})
+
+
+def test_a_checksum_list_of_blanks_is_read_quickly(extract: Extract) -> None:
+    """A line of three million blanks takes no longer than any other."""
+    book = book_of(pages())
+    began = time.monotonic()
+    with pytest.raises(Redo, match="1 of 1 files is missing"):
+        extract({**book, "checksum.md5": b"0" * 32 + b" \t" * 1_500_000 + b"x"})
+    assert time.monotonic() - began < 5
+
+
+def test_a_checksum_list_that_is_too_large_is_rejected(extract: Extract) -> None:
+    """No book has a list of 5 MB."""
+    with pytest.raises(Reject, match="larger than 4 MiB"):
+        extract({**book_of(pages()), "checksum.md5": bytes(5_000_000)})
+
+
+def test_members_that_the_mets_has_no_checksum_for_are_a_warning(extract: Extract) -> None:
+    """Where the METS stands in, a file that it lists without an MD5 is not verified, and that is told."""
+    book = book_of(pages())
+    del book["checksum.md5"]
+    name = f"TESTLIB_{BARCODE}.xml"
+    book[name] = book[name].replace(md5(book["00000002.txt"]).encode(), b"")
+    warning = extract(book)["warnings"][-1]
+    assert "1 members, the first is '00000002.txt'" in warning
+
+
+@pytest.mark.quirk("members-prefixed")
+@pytest.mark.parametrize("prefix", ["", f"TESTLIB_{BARCODE}_", f"{BARCODE}_", f"testlib_{BARCODE}_"])
+def test_pages_with_and_without_a_prefix(extract: Extract, folder: Path, prefix: str) -> None:
+    """Page files with the directory's and the book's name before their number are the same pages."""
+    extract(book_of(pages(prefix=prefix)))
+    found = pages_of(on_disk(folder), BARCODE)
+    assert found.numbers == [1, 2, 3]
+    assert [len(kind) for kind in (found.images, found.texts, found.hocr)] == [3, 3, 3]
+
+
+@pytest.mark.quirk("notes-and-pagedata")
+def test_notes_page_data_and_pieces_of_pages_are_members_but_no_pages(extract: Extract, folder: Path) -> None:
+    """What some libraries' books have besides their pages is kept byte for byte, and counts as no page."""
+    others = [
+        "notes.txt",
+        f"TESTLIB_{BARCODE}_notes.txt",
+        f"TESTLIB_{BARCODE}_pagedata.txt",
+        "1_2.txt",
+        "00000001_2.txt",
+    ]
+    book = book_of({**pages(), **dict.fromkeys(others, b"other")})
+    assert extract(book)["warnings"] == []
+    assert on_disk(folder) == book
+    assert list(pages_of(book, BARCODE).texts.values()) == ["00000001.txt", "00000002.txt", "00000003.txt"]
+
+
+def test_page_numbers_are_written_in_plain_digits() -> None:
+    """A name of other digits, or of another book, is no page."""
+    odd = [
+        "\u0660" * 7 + "\u0661.txt",
+        "0000001.txt",
+        "000000001.txt",
+        "OTHER_00000001.txt",
+        "00000001.txt.txt",
+        "1.txt",
+    ]
+    assert pages_of(odd, BARCODE).numbers == []
 
 
 def test_a_mets_by_another_spelling_is_found(extract: Extract) -> None:

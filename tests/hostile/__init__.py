@@ -1,0 +1,1 @@
+"""What is hostile or damaged: archives, METS."""
