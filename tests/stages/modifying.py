@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +46,29 @@ class Desk:
         files = {path.name: path.read_bytes() for path in self.outbox.iterdir()}
         assert sorted(files) == sorted(self.members.sidecars)
         return {name.removeprefix(f"{self.book.barcode}."): data for name, data in files.items()}
+
+
+def paged_mets(pages: Sequence[tuple[str, Sequence[str]]], more: str = "") -> bytes:
+    """A METS with a structural map: for each page the attributes of its div, and the names of its files."""
+    names = list(dict.fromkeys(name for _, files in pages for name in files))
+    listed = "".join(
+        f'<METS:file ID="F{at}"><METS:FLocat xlink:href="{name}"/></METS:file>' for at, name in enumerate(names)
+    )
+    ids = {name: at for at, name in enumerate(names)}
+    divs = "".join(
+        f'<METS:div TYPE="page" {attributes}>'
+        + "".join(f'<METS:fptr FILEID="F{ids[name]}"/>' for name in files)
+        + "</METS:div>"
+        for attributes, files in pages
+    )
+    return (
+        '<METS:mets xmlns:METS="http://www.loc.gov/METS/" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'OBJID="TESTLIB_{BARCODE}"><METS:metsHdr CREATEDATE="2023-10-21T06:36:39"/>{more}<METS:fileSec>'
+        f'<METS:fileGrp USE="image">{listed}</METS:fileGrp></METS:fileSec><METS:structMap>'
+        f'<METS:div TYPE="volume">{divs}</METS:div></METS:structMap></METS:mets>'
+    ).encode()
+
+
+def files_of(number: int, prefix: str = "") -> list[str]:
+    """The names of a page's image, text and hOCR."""
+    return [f"{prefix}{number:08d}.{kind}" for kind in ("tif", "txt", "html")]

@@ -50,17 +50,23 @@ class CatalogueRecord(Modification):
     def apply(self, members: Members, book: Book) -> Facts:
         """Write the sidecar, if the catalogue knows the book."""
         options = Options.model_validate(self.options)
-        try:
-            record, warnings = _found(options, book.barcode)
-            if record is None:
-                return {"warnings": weigh(warnings, self.options)}
-            clean, oddities = cleaned(record)
-        except (CatalogueError, RecordError) as error:
-            warning = f"The catalogue's record of {book.barcode} cannot be read: {error}."
-            return {"warnings": weigh([warning], self.options)}
-        weighed = weigh([*warnings, *(f"In the catalogue: {oddity}" for oddity in oddities)], self.options)
-        members.sidecar(f"{book.barcode}.catalogue.xml", marcxml(clean))
+        document, warnings = _document(options, book.barcode)
+        weighed = weigh(warnings, {"strict": options.strict})
+        if document:
+            members.sidecar(f"{book.barcode}.catalogue.xml", document)
         return {"warnings": weighed}
+
+
+def _document(options: Options, barcode: str) -> tuple[bytes, list[str]]:
+    """The MARCXML, empty where there is none, and warnings."""
+    try:
+        record, warnings = _found(options, barcode)
+        if record is None:
+            return b"", warnings
+        clean, oddities = cleaned(record)
+    except (CatalogueError, RecordError) as error:
+        return b"", [f"The catalogue's record of {barcode} cannot be read: {error}."]
+    return marcxml(clean), [*warnings, *(f"In the catalogue: {oddity}" for oddity in oddities)]
 
 
 def _problems(options: Options) -> Iterator[str]:

@@ -40,8 +40,13 @@ class Spotter:
 
     def spot(self, file: IO[bytes]) -> Iterator[tuple[str, int]]:
         """Barcodes with their records' offsets, in the file's order; CatalogueError when it is no XML."""
+        fed = 0
         while chunk := file.read(CHUNK):
             self._feed(chunk)
+            fed += len(chunk)
+            # What has been fed and not been used is an unfinished tag.
+            if fed - self._parser.CurrentByteIndex > MOST_RECORD:
+                raise CatalogueError(f"it has a tag of more than {MOST_RECORD >> 20} MiB")
             yield from self._found
             self._found.clear()
         self._feed(b"", last=True)

@@ -36,11 +36,11 @@ class PageIndex(Modification):
         mets, warnings = mets_of_book(members)
         told, more = told_pages(mets, book.barcode)
         rows = list(_rows(members, told))
-        weighed = weigh([*warnings, *more, *(_differences(rows) if mets else [])], self.options)
-        formats = set(Options.model_validate(self.options).formats)
-        if rows and "csv" in formats:
+        options = Options.model_validate(self.options)
+        weighed = weigh([*warnings, *more, *(_differences(rows) if mets else [])], {"strict": options.strict})
+        if rows and "csv" in options.formats:
             members.sidecar(f"{book.barcode}.pages.csv", _csv(rows))
-        if rows and "json" in formats:
+        if rows and "json" in options.formats:
             members.sidecar(f"{book.barcode}.pages.json", _json(_head(mets, book.barcode), rows))
         return {"warnings": weighed}
 
