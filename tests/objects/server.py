@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import obstore
 import pytest
@@ -94,6 +96,14 @@ class Server:
             client_options={"allow_http": True, "timeout": "30s"},
             retry_config=retries,
         )
+
+    def unfinished(self, prefix: str) -> int:
+        """How many uploads in parts are begun and not completed, below a prefix."""
+        port = self._ports[2 * _PARTS.index("filer")]
+        url = f"http://127.0.0.1:{port}/buckets/{self.bucket}/.uploads/?limit=1000"
+        with suppress(HTTPError), urlopen(Request(url, headers={"Accept": "application/json"})) as answer:
+            return len(json.load(answer)["Entries"] or ())
+        return 0
 
     def _wait(self) -> None:
         assert self.process is not None

@@ -1,0 +1,170 @@
+"""Books on their way to an object store, by the real uploader in processes of its own; and what has come of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import obstore
+
+from common.artifacts import Artifact, describe_bytes
+from common.stage import Book, Stage
+from common.store_keys import PROVENANCE
+from tests.helpers import Line, until
+from tests.objects.server import Server
+
+PART = 5 << 20
+"""Bytes of a part: the smallest that S3 knows."""
+LARGE_EVERY = 12
+
+
+def package(barcode: str) -> bytes:
+    """The bytes of a book's package, the same at each call; each twelfth book is three parts long, or nearly."""
+    number = int(barcode[1:])
+    dice = random.Random(number)
+    size = dice.randrange(2 * PART + 1, 3 * PART) if number % LARGE_EVERY == 0 else dice.randrange(1, 60_000)
+    return dice.randbytes(size)
+
+
+def contents(barcode: str) -> dict[str, bytes]:
+    """All files of a book by name, without its provenance."""
+    return {f"{barcode}.tar.gz": package(barcode), f"{barcode}.txt": f"text of {barcode}".encode()}
+
+
+@cache
+def described(barcode: str) -> dict[str, Artifact]:
+    """What its files are, by name."""
+    return {name: describe_bytes(data, name) for name, data in contents(barcode).items()}
+
+
+def barcodes(count: int) -> list[str]:
+    """So many books; the first one is large."""
+    return [f"B{number}" for number in range(count)]
+
+
+class Make(Stage):
+    """Stands for all stages before the uploader: leaves a package and a sidecar, and says what they are."""
+
+    def process(self, book: Book, work: Path) -> dict[str, Any]:
+        """Two files."""
+        for name, data in contents(book.barcode).items():
+            (work / name).write_bytes(data)
+        made, *more = map(asdict, described(book.barcode).values())
+        return {"package": made, "sidecars": more}
+
+
+class Stand:
+    """A board of two stages before a bucket of the server's, reached directly or through a proxy."""
+
+    def __init__(self, folder: Path, server: Server, endpoint: str = "", **options: object) -> None:
+        self.server = server
+        url = server.url()
+        self.prefix = url.removeprefix(f"s3://{server.bucket}/")
+        self.line = Line(folder, "", library="TESTLIB", done_bucket=url, processing_bucket="processing")
+        row = {"attempts": 200, "backoff": 0.05, "backoff_max": 0.2}
+        self.line.stage("make", "", 0, **row).stage("uploader", "", 1, **row, options={"part_size": PART, **options})
+        for filters, cls in zip(self.line.filters, ("tests.objects.stand:Make", "Uploader"), strict=True):
+            filters["class"] = cls
+        self.reach(endpoint)
+        self.rewrite()
+        self.processing = folder / "processing"
+        self.workers: list[subprocess.Popen[str]] = []
+        self.store = server.store(self.prefix)
+
+    def rewrite(self) -> None:
+        """Write the configuration as it is now."""
+        self.line.config.write_text(json.dumps({"global": self.line.common, "filters": self.line.filters}))
+
+    def reach(self, endpoint: str = "", **variables: str) -> None:
+        """Processes that are started from now on find the store here, with these variables."""
+        self.line.environ |= {**self.server.environ(endpoint), **variables}
+
+    def make(self, *books: str) -> None:
+        """Seed books and bring them to the uploader."""
+        self.line.seed(books)
+        maker = self.line.stage_process("make")
+        try:
+            self.wait_for(1, len(books))
+        finally:
+            self.end(maker)
+
+    def man(self, count: int) -> None:
+        """Start uploaders until so many are alive."""
+        self.workers = [worker for worker in self.workers if worker.poll() is None]
+        while len(self.workers) < count:
+            self.workers.append(self.line.stage_process("uploader"))
+
+    def kill(self, worker: subprocess.Popen[str]) -> None:
+        """SIGKILL to it and all that it started."""
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+    def end(self, *workers: subprocess.Popen[str]) -> None:
+        """Let these, or all uploaders, finish what they have in hand."""
+        for worker in workers or self.workers:
+            worker.send_signal(signal.SIGTERM)
+        for worker in workers or self.workers:
+            worker.wait(60)
+
+    def close(self) -> None:
+        """Nothing of it runs any more."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                self.kill(worker)
+
+    def arrived(self, number: int) -> int:
+        """How many tokens wait in a bucket of the board."""
+        folder = self.line.bucket(number)
+        return sum(name.endswith(".json") for name in os.listdir(folder)) if folder.is_dir() else 0
+
+    def wait_for(self, number: int, count: int, seconds: float = 120) -> None:
+        """Wait until so many tokens are there."""
+        until(lambda: self.arrived(number) >= count, seconds)
+
+    def wait_for_tidiness(self) -> None:
+        """Wait until no working files are left."""
+        until(lambda: not self.working_folders(), 30)
+
+    def working_folders(self) -> list[str]:
+        """Books that have working files."""
+        return [name for name in os.listdir(self.processing) if not name.startswith(".")]
+
+    # --- what is in the store, past everything ---
+
+    def keys(self) -> list[str]:
+        """All keys that anybody can see, relative to the bucket's prefix."""
+        return [found["path"] for page in self.store.list() for found in page]
+
+    def whole(self, key: str) -> bool:
+        """Whether an object is what it should be, every byte of it."""
+        barcode, _, name = key.partition("/")
+        data = bytes(obstore.get(self.store, key).bytes())
+        if name == PROVENANCE:
+            return bool(json.loads(data)["barcode"] == barcode)
+        return describe_bytes(data, name) == described(barcode)[name]
+
+    def all_home(self, books: list[str]) -> None:
+        """Assert that each book is in the store, whole, once, and nowhere else."""
+        expected = [f"{book}/{name}" for book in books for name in (*described(book), PROVENANCE)]
+        assert sorted(self.keys()) == sorted(expected)
+        for book in books:
+            assert all(self.whole(f"{book}/{name}") for name in described(book)), book
+            done = [event["facts"] for event in self.line.events(book) if _delivered(event)][-1]
+            files = [{**asdict(file), "key": f"{book}/{name}"} for name, file in described(book).items()]
+            assert done["files"] == files
+            provenance = bytes(obstore.get(self.store, f"{book}/{PROVENANCE}").bytes())
+            assert describe_bytes(provenance, "").sha256 == done["provenance_sha256"], book
+            assert json.loads(provenance)["files"] == [asdict(file) for file in described(book).values()]
+        assert {book: self.line.places(book) for book in books} == {book: ["02_b"] for book in books}
+        assert self.working_folders() == []
+
+
+def _delivered(event: dict[str, Any]) -> bool:
+    return event["event"] == "done" and event.get("stage") == "uploader" and "late" not in event

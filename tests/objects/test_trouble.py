@@ -1,0 +1,93 @@
+"""What happens once: two workers with one book, wrong keys, a server that is down, bytes that change on their way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.helpers import until
+from tests.objects import proxy as faults
+from tests.objects.proxy import Proxy, proxying
+from tests.objects.server import Server
+from tests.objects.stand import Stand, barcodes
+
+
+def words(stand: Stand, book: str, kind: str) -> list[str]:
+    """The reasons of a book's events of one kind."""
+    return [event["reason"] for event in stand.line.events(book) if event["event"] == kind]
+
+
+def test_one_book_in_the_hands_of_two(stand_at: Callable[..., Stand], s3_server: Server) -> None:
+    """A worker sleeps in the middle of a large upload, another one takes the book over, and the first wakes up."""
+    with proxying(Proxy(s3_server.endpoint)) as proxy:
+        stand = stand_at(proxy.endpoint)
+        stand.make("B0")
+        stand.man(1)
+        until(lambda: any("partNumber" in target for _, target in proxy.seen))
+        sleeper = stand.workers[0]
+        os.killpg(sleeper.pid, signal.SIGSTOP)
+        stand.man(2)
+        stand.wait_for(2, 1)
+        os.killpg(sleeper.pid, signal.SIGCONT)
+        # It finishes what it has in hand before it ends, and learns then that the book is not its own any more.
+        stand.end()
+        stand.all_home(["B0"])
+
+
+def test_wrong_keys_and_then_the_right_ones(stand_at: Callable[..., Stand], s3_server: Server, tmp_path: Path) -> None:
+    """The stage halts and says why; with the right keys the book goes on, and no attempt was burnt."""
+    stand = stand_at()
+    stand.make("B1", "B2")
+    stand.reach(AWS_SECRET_ACCESS_KEY="not the one")
+    stand.man(1)
+    until(lambda: "halted" in stand.line.kinds("B1") + stand.line.kinds("B2"))
+    stand.end()
+    [reason, *_] = words(stand, "B1", "halted") or words(stand, "B2", "halted")
+    assert "refuses us" in reason and s3_server.secret_key not in reason
+    assert stand.keys() == []
+    stand.reach()
+    stand.man(1)
+    stand.wait_for(2, 2)
+    stand.end()
+    stand.all_home(["B1", "B2"])
+    for book in ("B1", "B2"):
+        [done] = [
+            event for event in stand.line.events(book) if event["event"] == "done" and event["stage"] == "uploader"
+        ]
+        assert done["attempt"] == 1
+
+
+def test_a_server_that_is_down_for_a_while(stand_at: Callable[..., Stand], s3_server: Server) -> None:
+    """The stage halts, goes on by itself once the server is back, and no attempt was burnt."""
+    books = barcodes(12)
+    stand = stand_at()
+    stand.make(*books)
+    stand.man(2)
+    stand.wait_for(2, 2)
+    s3_server.stop()
+    try:
+        until(lambda: any("halted" in stand.line.kinds(book) for book in books), 60)
+    finally:
+        s3_server.start()
+    stand.wait_for(2, len(books))
+    stand.end()
+    stand.all_home(books)
+    reasons = {reason for book in books for reason in words(stand, book, "halted")}
+    assert all("cannot be reached" in reason for reason in reasons)
+    done = [e for book in books for e in stand.line.events(book) if e["event"] == "done" and e["stage"] == "uploader"]
+    assert {event["attempt"] for event in done} == {1}
+
+
+def test_bytes_that_change_on_their_way(stand_at: Callable[..., Stand], s3_server: Server) -> None:
+    """One bit of a body is another one: the store refuses it, or reading back finds it, and what is there is whole."""
+    books = barcodes(6)[1:]
+    with proxying(Proxy(s3_server.endpoint, rate=0.3, faults=(faults.FLIPPED,), seed=2)) as proxy:
+        stand = stand_at(proxy.endpoint)
+        stand.make(*books)
+        stand.man(1)
+        stand.wait_for(2, len(books))
+        stand.end()
+        assert proxy.counts[faults.FLIPPED] >= 3
+    stand.all_home(books)
