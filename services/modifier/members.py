@@ -13,14 +13,16 @@ from isal import isal_zlib
 
 from common import durable
 from common.archive_names import Pages, checksums_of, folded, mets_of, objection, pages_of
-from common.errors import Redo
+from common.errors import Redo, Reject
 from common.manifest import Member
-from common.mets import Mets, parse
+from common.mets import MAX_BYTES, Mets, MetsError, parse
 from common.shelves import CHUNK, Shelf
 from common.store_keys import PROVENANCE
 
 # The list of the files of a package that is a tree.
 TREE = "manifest-sha256.txt"
+# A page's text or hOCR has thousands of bytes, not millions.
+_MOST = 64 << 20
 _PACKAGES = (".tar.gz", ".tar", ".zip")
 _IMAGES = (".jp2", ".tif", ".tiff", ".jpg", ".png")
 
@@ -34,6 +36,7 @@ class Members:
         self._shelf = shelf
         self._outbox = outbox
         self._listed = dict(listed)
+        self._folded = {folded(name): name for name in listed}
         self._made: dict[str, bytes] = {}
         # Under which name a renamed member lies on the disk.
         self._origin: dict[str, str] = {}
@@ -83,15 +86,17 @@ class Members:
             raise Redo(f"{name} was damaged on the disk since it was extracted, so the book is made again.")
 
     def read(self, name: str) -> bytes:
-        """All bytes of a member; Redo when they are not those that were extracted."""
+        """All bytes of a member; Redo when they are not those that were extracted, Reject when it is far too large."""
+        if self.size(name) > _MOST:
+            what = (
+                f"The archive's member {name!r:.200} is larger than {_MOST >> 20} MiB, too large for what it should be."
+            )
+            raise Reject(what, "Google's archives are not like this: look at the archive before you let it through.")
         return b"".join(self.chunks(name))
 
     def add(self, name: str, data: bytes) -> None:
         """Add a member to the package; ValueError when its name is bad or taken."""
-        if against := objection(name):
-            raise ValueError(f"A member cannot be called {name!r}: the name {against}.")
-        if folded(name) in map(folded, self._listed):
-            raise ValueError(f"There is a member {name!r} already.")
+        self._require_free(name)
         self._put(name, data)
 
     def replace(self, name: str, data: bytes) -> None:
@@ -101,15 +106,14 @@ class Members:
 
     def drop(self, name: str) -> None:
         """Leave a member out of the package."""
-        del self._listed[name]
+        del self._listed[name], self._folded[folded(name)]
         self._made.pop(name, None)
 
     def rename(self, name: str, new: str) -> None:
         """Give a member another name in the package; ValueError when that is bad or taken."""
-        if against := objection(new):
-            raise ValueError(f"A member cannot be called {new!r}: the name {against}.")
-        if folded(new) in (folded(other) for other in self._listed if other != name):
-            raise ValueError(f"There is a member {new!r} already.")
+        self._require_free(new, but_for=name)
+        del self._folded[folded(name)]
+        self._folded[folded(new)] = new
         self._listed[new] = self._listed.pop(name)
         if name in self._made:
             self._made[new] = self._made.pop(name)
@@ -142,9 +146,20 @@ class Members:
     @cached_property
     def mets(self) -> Mets | None:
         """What Google's METS says, None when there is none; MetsError when it cannot be read."""
-        return None if self.mets_name is None else parse(self.read(self.mets_name))
+        if self.mets_name is None:
+            return None
+        if self.size(self.mets_name) > MAX_BYTES:
+            raise MetsError(f"it is larger than {MAX_BYTES >> 20} MiB")
+        return parse(self.read(self.mets_name))
+
+    def _require_free(self, name: str, but_for: str | None = None) -> None:
+        if against := objection(name):
+            raise ValueError(f"A member cannot be called {name!r}: the name {against}.")
+        if self._folded.get(folded(name)) not in (None, but_for):
+            raise ValueError(f"There is a member {name!r} already.")
 
     def _put(self, name: str, data: bytes) -> None:
         self._made[name] = data
+        self._folded[folded(name)] = name
         digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
         self._listed[name] = Member(len(data), digest, isal_zlib.crc32(data))
