@@ -98,9 +98,7 @@ def _small(members: Members, pages: Pages, number: int, longest: int, bad: dict[
 
 
 def _warnings(pages: Pages, bad: Mapping[int, str], made: Mapping[str, Image.Image | None]) -> list[str]:
-    found = [
-        f"There is no {what} picture, for no image that was tried can be shown." for what in made if not made[what]
-    ]
+    found = [f"There is no {what}.jpg, for no image that was tried can be shown." for what in made if not made[what]]
     if bad:
         first = min(bad)
         count = "1 page image" if len(bad) == 1 else f"{len(bad)} page images"
