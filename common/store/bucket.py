@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -64,6 +65,14 @@ class Bucket(ABC):
     @abstractmethod
     def walk(self) -> Iterator[str]:
         """All keys, streamed, in no order; hidden ones (a part that begins with a dot) are left out."""
+
+    @abstractmethod
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """The same with their bytes, as the listing tells them."""
+
+    @abstractmethod
+    def put_at(self, key: str) -> datetime | None:
+        """When an object was put, in UTC; None when there is none."""
 
     @abstractmethod
     def put_file(self, key: str, source: Path, wanted: Artifact) -> bool:

@@ -6,8 +6,10 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +24,9 @@ _MOUNTED = "See that it is mounted here and can be read, then audit again."
 
 class FolderBucket(Bucket):
     """Objects below a folder. A full disk is an OSError: the worker, who knows of space, sees to it."""
+
+    # Each put waits for the disk, and several share its commits.
+    concurrency = 4
 
     def __init__(self, root: Path, barcode: str = "") -> None:
         self.root = root
@@ -60,8 +65,8 @@ class FolderBucket(Bucket):
     def size(self, key: str) -> int | None:
         """The bytes of an object; None when there is none."""
         with _reading(self.root / key):
-            path = self.root / key
-            return path.stat().st_size if path.is_file() else None
+            figures = (self.root / key).stat()
+            return figures.st_size if stat.S_ISREG(figures.st_mode) else None
         return None
 
     def describe(self, key: str) -> Artifact | None:
@@ -81,6 +86,19 @@ class FolderBucket(Bucket):
         for path in _walk(str(self.root)):
             yield path[len(self.name) + 1 :]
 
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """The same with their bytes; one that goes meanwhile is left out."""
+        for key in self.walk():
+            size = self.size(key)
+            if size is not None:
+                yield key, size
+
+    def put_at(self, key: str) -> datetime | None:
+        """When an object was put, or last restored from a backup; None when there is none."""
+        with _reading(self.root / key):
+            return datetime.fromtimestamp((self.root / key).stat().st_mtime, UTC)
+        return None
+
     def put_file(self, key: str, source: Path, wanted: Artifact) -> bool:
         """Put a file, by a hard link where that is possible; False when it was there already, and equal."""
         try:
@@ -96,8 +114,9 @@ class FolderBucket(Bucket):
 
     def sweep(self, key: str) -> None:
         """Remove what an earlier attempt on this book, killed in the middle, has left beside `key`."""
-        for leftover in (self.root / key).parent.glob(f"{self._prefix}*"):
-            leftover.unlink(missing_ok=True)
+        with _writing(self.root):
+            for leftover in (self.root / key).parent.glob(f"{self._prefix}*"):
+                leftover.unlink(missing_ok=True)
 
     def _put(self, key: str, wanted: Artifact, place: Callable[[Path], None]) -> bool:
         target = self.root / key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,9 +82,20 @@ class ObjectBucket(Bucket):
 
     def walk(self) -> Iterator[str]:
         """All keys, some hundreds in memory at a time."""
+        yield from (key for key, _ in self.sizes())
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """The same with their bytes: no object is asked for."""
         with putting(self.name):
             for page in obstore.list(self._store, chunk_size=_PAGE):
-                yield from (one["path"] for one in page if not one["path"].rpartition("/")[2].startswith("."))
+                found = ((one["path"], one["size"]) for one in page)
+                yield from ((key, size) for key, size in found if not key.rpartition("/")[2].startswith("."))
+
+    def put_at(self, key: str) -> datetime | None:
+        """When an object was put, by the store's clock; None when there is none."""
+        with reading(self.name):
+            return obstore.head(self._store, key)["last_modified"]
+        return None
 
     def put_file(self, key: str, source: Path, wanted: Artifact) -> bool:
         """Put a file, in parts if it is large; False when it was there already, and equal."""
