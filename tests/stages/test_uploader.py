@@ -203,12 +203,12 @@ def test_a_killed_attempts_leftovers_are_swept(uploader: Uploader, book: Book, d
     assert (own.exists(), other.exists()) == (False, True)
 
 
-@pytest.mark.parametrize("bucket", ["s3://bucket/prefix", "gs://bucket", "az://container"])
-def test_only_folders_are_supported_so_far(uploader: Uploader, book: Book, bucket: str) -> None:
-    """A token with a URL is rejected with a sentence, and no folder named s3: is made."""
+@pytest.mark.parametrize("bucket", ["ftp://bucket/prefix", "s3://", "s3://Bucket", "gs://bucket/../x"])
+def test_a_token_whose_bucket_cannot_be_is_rejected(uploader: Uploader, book: Book, bucket: str) -> None:
+    """A sentence and a cure, and no folder named s3: is made."""
     with pytest.raises(Reject, match=bucket) as refusal:
         uploader.process(replace(book, done_bucket=bucket), book.folder)
-    assert "folder" in refusal.value.cure
+    assert "token" in refusal.value.cure
 
 
 def test_a_store_that_cannot_be_written_holds_the_stage(uploader: Uploader, book: Book, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,14 +54,78 @@ def test_check_leaves_nothing_behind(uploader: Uploader, tmp_path: Path) -> None
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize(("bucket", "sentence"), [("s3://x", "Only a folder"), ("/proc/1/done", "cannot be written")])
-def test_check_tells_a_bucket_that_cannot_be(make: Callable[..., Uploader], bucket: str, sentence: str) -> None:
-    """A URL and a place that cannot be written have a sentence each."""
-    stage = make(Uploader)
+def problems(stage: Uploader, bucket: str) -> list[str]:
+    """What check() says when this is the done bucket."""
     shared = stage.settings.global_.model_copy(update={"done_bucket": bucket})
     stage.settings = stage.settings.model_copy(update={"global_": shared})
-    [problem] = stage.check()
+    return stage.check()
+
+
+@pytest.mark.parametrize(
+    ("bucket", "sentence"),
+    [
+        ("/proc/1/done", "cannot be written"),
+        ("ftp://x", "unknown kind"),
+        ("s3:///prefix", "lacks a name"),
+        ("s3://No_Name", "no name of a bucket"),
+        ("gs://bucket/a/../b", "part that no key may have"),
+        ("az://books", "AZURE_STORAGE_ACCOUNT_NAME"),
+    ],
+)
+def test_check_tells_a_bucket_that_cannot_be(
+    make: Callable[..., Uploader], monkeypatch: pytest.MonkeyPatch, bucket: str, sentence: str
+) -> None:
+    """A URL and a place that cannot be written have a sentence each."""
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    [problem] = problems(make(Uploader), bucket)
     assert sentence in problem
+
+
+@pytest.mark.parametrize("url", ["s3://KEY:canary@bucket/x", "s3://bucket/x?sig=canary"])
+def test_keys_in_a_url_are_refused_and_not_shown(make: Callable[..., Uploader], url: str) -> None:
+    """They would stand in every token, log and provenance."""
+    [problem] = problems(make(Uploader), url)
+    assert "environment" in problem
+    assert "canary" not in problem
+
+
+def test_check_does_not_wait_for_a_store(make: Callable[..., Uploader], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is away is the running stage's matter, which waits for it; check() asks nobody."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert problems(make(Uploader), "s3://books/here") == []
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"part_size": "1MiB"}, "part_size should be between 5MiB and 1GiB"),
+        ({"part_size": "much"}, "part_size should be a size"),
+        ({"concurrency": 0}, "concurrency should be greater"),
+        ({"storage_class": "a b"}, "storage_class"),
+        ({"storage_class": "DEEP_ARCHIVE"}, "read_back: false"),
+        ({"metadata": {"barcode": "x"}}, "metadata should have names"),
+        ({"metadata": {"Two Words": "x"}}, "metadata should have names"),
+        ({"metadata": {"shelf": "Büro"}}, "plain ASCII"),
+        ({"metadata": {"shelf": "x\r\nX-Amz-Acl: public-read"}}, "plain ASCII"),
+        ({"acl": "public-read"}, "acl is not known"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_before_the_start(
+    make: Callable[..., Uploader], options: dict[str, object], sentence: str
+) -> None:
+    """One sentence, which names the option."""
+    [problem] = make(Uploader, **options).check()
+    assert sentence in problem
+
+
+def test_good_options_are_taken(make: Callable[..., Uploader]) -> None:
+    """An archive's class without reading back, parts as people write them, labels."""
+    options = {"storage_class": "DEEP_ARCHIVE", "read_back": False, "part_size": "16MiB", "concurrency": 8}
+    assert make(Uploader, **options, metadata={"rights": "public domain"}).check() == []
 
 
 def test_a_store_among_the_working_files_is_refused(tmp_path: Path) -> None:
