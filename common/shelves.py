@@ -146,11 +146,17 @@ class _Slice(io.RawIOBase, IO[bytes]):
     def tell(self) -> int:
         return self._position
 
+    def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self._size - self._position)
+        data = os.pread(self._fd, left if size < 0 else min(size, left), self._offset + self._position)
+        self._position += len(data)
+        return data
+
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer)[: max(0, self._size - self._position)]
-        count = os.preadv(self._fd, [view], self._offset + self._position)
-        self._position += count
-        return count
+        view = memoryview(buffer)
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
 
 
 def _write_all(fd: int, chunk: bytes) -> None:

@@ -78,7 +78,8 @@ class Members:
         """A member's bytes, a chunk at a time; Redo when they are not those that were extracted."""
         size, crc32, member = 0, 0, self._listed[name]
         with self.open(name) as file:
-            while chunk := file.read(CHUNK):
+            # Never room for more than there should be, and a byte: most members are small, and there are many.
+            while chunk := file.read(min(CHUNK, max(0, member.size - size) + 1)):
                 size += len(chunk)
                 crc32 = isal_zlib.crc32(chunk, crc32)
                 yield chunk
