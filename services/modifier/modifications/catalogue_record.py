@@ -51,7 +51,7 @@ class CatalogueRecord(Modification):
         """Write the sidecar, if the catalogue knows the book."""
         options = Options.model_validate(self.options)
         document, warnings = _document(options, book.barcode)
-        weighed = weigh(warnings, {"strict": options.strict})
+        weighed = weigh(warnings, self.options)
         if document:
             members.sidecar(f"{book.barcode}.catalogue.xml", document)
         return {"warnings": weighed}

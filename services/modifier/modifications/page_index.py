@@ -37,7 +37,7 @@ class PageIndex(Modification):
         told, more = told_pages(mets, book.barcode)
         rows = list(_rows(members, told))
         options = Options.model_validate(self.options)
-        weighed = weigh([*warnings, *more, *(_differences(rows) if mets else [])], {"strict": options.strict})
+        weighed = weigh([*warnings, *more, *(_differences(rows) if mets else [])], self.options)
         if rows and "csv" in options.formats:
             members.sidecar(f"{book.barcode}.pages.csv", _csv(rows))
         if rows and "json" in options.formats:
