@@ -149,7 +149,7 @@ def test_wrong_chains_are_told_before_the_start(
     assert sentence in problem
 
 
-@pytest.mark.parametrize("options", [{"package": "zip"}, {"level": 9}, {"packages": "tar.gz"}])
+@pytest.mark.parametrize("options", [{"package": "rar"}, {"level": 9}, {"packages": "tar.gz"}])
 def test_wrong_options_are_told_before_the_start(make: Callable[..., Modifier], options: dict[str, object]) -> None:
     """check() has a sentence for each wrong option."""
     assert len(make(Modifier, **options).check()) == 1
