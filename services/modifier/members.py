@@ -113,9 +113,9 @@ class Members:
     def rename(self, name: str, new: str) -> None:
         """Give a member another name in the package; ValueError when that is bad or taken."""
         self._require_free(new, but_for=name)
+        self._listed[new] = self._listed.pop(name)
         del self._folded[folded(name)]
         self._folded[folded(new)] = new
-        self._listed[new] = self._listed.pop(name)
         if name in self._made:
             self._made[new] = self._made.pop(name)
         else:
