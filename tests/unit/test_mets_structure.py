@@ -1,4 +1,4 @@
-"""common.mets: header, structural map and reading order, as two kinds of Google's METS have them, and as attackers do."""
+"""common.mets: header, map of pages and reading order, as two kinds of Google's METS have them and as attackers do."""
 
 from __future__ import annotations
 
