@@ -51,7 +51,7 @@ def connect(url: str) -> ObjectStore:
             config = _s3(name)
             return S3Store(name, client_options=_client(config.get("endpoint", "")), config=config, **common)
         if scheme == "gs":
-            return GCSStore(name, client_options=_client(), **common)
+            return GCSStore(name, client_options=_client(os.environ.get("GOOGLE_BASE_URL", "")), **common)
         return AzureStore(name, client_options=_client(os.environ.get("AZURE_STORAGE_ENDPOINT", "")), **common)
     except (BaseError, ValueError):
         # Never the library's own words: they may hold what was set.
