@@ -51,8 +51,8 @@ class Pack(Stage):
 class Shelf:
     """Three stages, four buckets, a store; and the commands, in this process."""
 
-    def __init__(self, folder: Path, **uploader: object) -> None:
-        self.line = Line(folder, "", library="TESTLIB", done_bucket="done", processing_bucket="processing")
+    def __init__(self, folder: Path, done_bucket: str = "done", **uploader: object) -> None:
+        self.line = Line(folder, "", library="TESTLIB", done_bucket=done_bucket, processing_bucket="processing")
         classes = ("tests.audits:Fetch", "tests.audits:Pack", "Uploader")
         for number, (name, cls) in enumerate(zip(STAGES, classes, strict=True)):
             self.line.stage(name, "", number)

@@ -108,7 +108,8 @@ class Checks:
         begun = last(events[delivered[-1].index :], "attempt", "renewed") if delivered else None
         if self.store is None or not delivered or begun is not None:
             return False
-        return not any(self.store.fault(stored, deep=self.deep) for stored in self.store.expected(delivered).values())
+        expected = self.store.expected(delivered).values()
+        return not any(fault for stored in expected for fault in self.store.faults(stored, deep=self.deep))
 
     def _delivered(self, barcode: str, home: Sight) -> list[Discrepancy]:
         if self.store is None:
@@ -120,15 +121,15 @@ class Checks:
             detail = "its token is in the last bucket, and its ledger tells of no upload"
             return [Discrepancy(barcode, MISSING, detail, _AGAIN, RESEND)]
         newest = max(delivery.version for delivery in delivered)
-        found, elsewhere = [], None
+        found: list[Discrepancy] = []
+        elsewhere = None
         for stored in self.store.expected(delivered).values():
-            fault = self.store.fault(stored, deep=self.deep)
-            if fault:
+            faults = list(self.store.faults(stored, deep=self.deep))
+            if faults:
                 # Only now: a token may name a bucket of its own, and reading a million of them takes its time.
                 elsewhere = elsewhere or self._store_of(barcode, home)
-                fault = elsewhere.fault(stored, deep=self.deep) if elsewhere is not self.store else fault
-            if fault:
-                found.append(_fault(barcode, stored, fault, newest))
+                faults = list(elsewhere.faults(stored, deep=self.deep)) if elsewhere is not self.store else faults
+            found += (_fault(barcode, one, fault, newest) for one, fault in faults)
         return found
 
     def was_delivered(self, barcode: str) -> bool:
@@ -154,10 +155,11 @@ class Checks:
             named = parse(board.read_file(home.path, barcode), barcode).done_bucket
         except (OSError, TokenError):
             return self.store
-        if not named or self.settings.path.parent / named == self.store.root:
+        if not named:
             return self.store
         if named not in self._stores:
-            self._stores[named] = Store(self.settings, named)
+            other = Store(self.settings, named)
+            self._stores[named] = self.store if other.name == self.store.name else other
         return self._stores[named]
 
     # --- what the ledger does not know ---

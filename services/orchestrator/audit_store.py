@@ -1,21 +1,23 @@
-"""The done bucket as an audit sees it: read only, streamed, and never mistaken for empty when it is not mounted."""
+"""The done bucket as an audit sees it: read only, streamed, and never mistaken for empty when it cannot be reached."""
 
 from __future__ import annotations
 
-import os
+import hashlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from common.artifacts import describe
 from common.config import FilterRow, Settings
 from common.deliveries import Delivery, Stored
-from common.errors import Halt
+from common.store import is_url, open_bucket
 from common.store_keys import DEFAULT, PROVENANCE, Key, Keys
+from services.orchestrator.audit_listing import Listed
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 GONE = "is not there"
-_MOUNTED = "See that it is mounted here and can be read, then audit again."
+_CHANGED = "has another SHA-256 than it had when it was proven"
+# The one artifact of a book that lies in the store as loose files: it names them, as `sha256sum -c` reads them.
+MANIFEST = "manifest-sha256.txt"
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\\\n]+)")
+_LONGEST = 64_000_000
 
 
 class Store:
@@ -23,44 +25,59 @@ class Store:
 
     def __init__(self, settings: Settings, bucket: str | None = None) -> None:
         named = bucket or settings.global_.done_bucket
-        if _URL.match(named):
-            raise Halt(f"The done bucket is {named}.", "Only a folder can be audited so far: name a path.")
-        self.root = settings.path.parent / named
+        self.bucket = open_bucket(named, settings.path.parent)
+        self.name = self.bucket.name
         template = next((row.options.get("key") for row in uploaders(settings)), None)
         self.keys = Keys(template if isinstance(template, str) else DEFAULT, settings.global_.library)
-        self._identity: tuple[int, int] | None = None
+        # An object store is asked for a thousand objects at once, or for one: a folder's files are all near.
+        self._listed = Listed() if is_url(named) else None
 
     def require(self) -> None:
-        """Halt when the bucket is not there, is empty, or is another one than before: somebody unmounted it."""
-        try:
-            figures = self.root.stat()
-            with os.scandir(self.root) as entries:
-                empty = next(entries, None) is None
-        except OSError as error:
-            raise Halt(f"The done bucket {self.root} cannot be read: {error.strerror}.", _MOUNTED) from None
-        identity = figures.st_dev, figures.st_ino
-        if empty or self._identity not in (None, identity):
-            what = "is empty" if empty else "is another folder than a moment ago"
-            raise Halt(f"The done bucket {self.root} {what}, though books were delivered.", _MOUNTED)
-        self._identity = identity
+        """Halt when the bucket cannot be reached, is empty, or is another one than before: somebody unmounted it."""
+        self.bucket.require()
 
     def fault(self, wanted: Stored, *, deep: bool) -> str:
         """What is wrong with an object, as the end of a sentence: "" for nothing, "is not there" for missing."""
-        path = self.root / wanted.key
-        try:
-            size = path.stat().st_size
-            if wanted.size is not None and size != wanted.size:
-                return f"has {size:,} bytes instead of {wanted.size:,}"
-            if deep and wanted.sha256 is not None and describe(path, wanted.name).sha256 != wanted.sha256:
-                return "has another SHA-256 than it had when it was proven"
-        except (FileNotFoundError, NotADirectoryError):
-            return GONE
-        except OSError as error:
-            raise Halt(f"The done bucket cannot be read: {path}: {error.strerror}.", _MOUNTED) from None
-        return ""
+        if deep and wanted.sha256 is not None:
+            found = self.bucket.describe(wanted.key)
+            return _judged(wanted, *(found.size, found.sha256) if found else (None, None))
+        # The listing may be some hours old, so it is believed only where it says that all is well.
+        if self._listed is not None and self._listed.has(wanted.key, wanted.size):
+            return ""
+        return _judged(wanted, self.bucket.size(wanted.key), wanted.sha256)
+
+    def faults(self, wanted: Stored, *, deep: bool) -> Iterator[tuple[Stored, str]]:
+        """The same with what is wrong about the files that it names, if it is the manifest of a book's files."""
+        fault = self.fault(wanted, deep=deep)
+        if fault:
+            yield wanted, fault
+        elif wanted.name == MANIFEST:
+            yield from self._tree(wanted, deep=deep)
+
+    def _tree(self, manifest: Stored, *, deep: bool) -> Iterator[tuple[Stored, str]]:
+        data = self.bucket.read(manifest.key, _LONGEST) or b""
+        if manifest.sha256 not in (None, hashlib.sha256(data).hexdigest()):
+            yield manifest, _CHANGED
+            return
+        for line in data.decode(errors="replace").splitlines():
+            found = _LINE.fullmatch(line)
+            if found is None:
+                yield manifest, f"has a line that names no file: {line[:80]!a}"
+                continue
+            file = Stored(self._member(manifest.key, found[2]), found[2], manifest.version, None, found[1])
+            if fault := self.fault(file, deep=deep):
+                yield file, fault
+
+    def _member(self, manifest: str, name: str) -> str:
+        """The key of a file that a manifest names."""
+        known = self.keys.parse(manifest)
+        if known is not None and known.name == MANIFEST:
+            return self.keys.of(known.barcode, name, known.version)
+        # Put under another template than today's: they lie side by side all the same.
+        return manifest.removesuffix(MANIFEST) + name
 
     def expected(self, delivered: list[Delivery]) -> dict[str, Stored]:
-        """All objects of a book by key, each as it was put last."""
+        """All objects of a book by key, each as it was put last; the files of a tree are known by its manifest."""
         found: dict[str, Stored] = {}
         for delivery in delivered:
             found |= {file.key: file for file in delivery.files}
@@ -75,35 +92,24 @@ class Store:
         known = self.keys.parse(delivery.files[0].key)
         return self.keys.of(known.barcode, PROVENANCE, known.version) if known else ""
 
-    def walk(self) -> Iterator[tuple[Key, Path]]:
-        """Every object whose key is one of the template's, streamed, in no order but folder by folder."""
-        yield from self._walk(str(self.root))
+    def walk(self) -> Iterator[Key]:
+        """Every object whose key is one of the template's, streamed, those of one book mostly together."""
+        keys = self.bucket.walk() if self._listed is None else self._listed.keep(self.bucket.sizes())
+        yield from (known for key in keys if (known := self.keys.parse(key)) is not None)
 
-    def _walk(self, here: str) -> Iterator[tuple[Key, Path]]:
-        try:
-            # Open while its folders are gone through: a list of them could be a million long.
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        yield from self._walk(entry.path)
-                    elif not entry.name.startswith("."):
-                        yield from self._known(entry.path)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise Halt(f"The done bucket cannot be read: {here}: {error.strerror}.", _MOUNTED) from None
-
-    def books(self, barcodes: tuple[str, ...]) -> Iterator[tuple[Key, Path]]:
+    def books(self, barcodes: tuple[str, ...]) -> Iterator[Key]:
         """The same for named books, without a walk: their provenances."""
         for barcode in barcodes:
-            key = self.keys.of(barcode, PROVENANCE)
-            if (self.root / key).is_file():
-                yield Key(barcode, PROVENANCE, 1), self.root / key
+            if self.bucket.size(self.keys.of(barcode, PROVENANCE)) is not None:
+                yield Key(barcode, PROVENANCE, 1)
 
-    def _known(self, path: str) -> Iterator[tuple[Key, Path]]:
-        known = self.keys.parse(path[len(str(self.root)) + 1 :])
-        if known is not None:
-            yield known, Path(path)
+
+def _judged(wanted: Stored, size: int | None, sha256: str | None) -> str:
+    if size is None:
+        return GONE
+    if wanted.size not in (None, size):
+        return f"has {size:,} bytes instead of {wanted.size:,}"
+    return _CHANGED if wanted.sha256 not in (None, sha256) else ""
 
 
 def uploaders(settings: Settings) -> list[FilterRow]:

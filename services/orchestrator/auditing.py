@@ -156,7 +156,7 @@ class Audit:
         # Of all books there are, as far as the sample tells.
         likely = gone * max(number for number, _ in chosen) / len(chosen)
         if gone >= _FEW and (gone > len(delivered) / 2 or likely > _MANY):
-            reason = f"Of {len(delivered)} delivered books that were looked for, {gone} are not in {store.root} at all."
+            reason = f"Of {len(delivered)} delivered books that were looked for, {gone} are not in {store.name} at all."
             cure = "Is all of it mounted, and is it the right one? If they are really lost: --force. Nothing was done."
             raise Halt(reason, cure)
 
@@ -255,10 +255,10 @@ class Audit:
     def _store(self) -> Iterator[Result]:
         """What the store has and the ledger does not know; with `--rebuild`, it knows it from then on."""
         store = self.checks.store
-        if store is None or not store.root.is_dir():
+        if store is None:
             return
         before = ""
-        for key, _ in store.books(self.orders.barcodes) if self.orders.barcodes else store.walk():
+        for key in store.books(self.orders.barcodes) if self.orders.barcodes else store.walk():
             if key.barcode != before and self.sightings.stamp(key.barcode) is None:
                 yield from self._unknown(key.barcode)
             before = key.barcode

@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from common.errors import Lost
 from common.heartbeat import worker_name
 from common.store_keys import PROVENANCE
 from common.token import SUFFIX, encode
-from services.orchestrator.audit_store import GONE, Store, uploaders
+from services.orchestrator.audit_store import Store, uploaders
 from services.orchestrator.sightings import SEEDING, Sightings
 
 _MOST = 64_000_000
@@ -50,8 +50,8 @@ class Rebuilder:
         if not versions:
             raise Unfit("has no provenance")
         lines: list[Line] = []
-        for number, path in versions:
-            steps = list(self._told(barcode, number, path))
+        for number, key in versions:
+            steps = list(self._told(barcode, number, key))
             if number > 1:
                 lines.append({"time": steps[0]["time"], "event": "renewed", "by": self.by, "rebuilt": True})
             lines += steps
@@ -107,18 +107,18 @@ class Rebuilder:
 
     # --- what the provenances tell ---
 
-    def _provenances(self, barcode: str) -> Iterator[tuple[int, Path]]:
-        """Of all versions, in order. A version that came out equal to a held one has none, so one may be missing."""
+    def _provenances(self, barcode: str) -> Iterator[tuple[int, str]]:
+        """Their keys, in order. A version that came out equal to a held one has none, so one may be missing."""
         number = misses = 0
         while misses < 3:
             number += 1
-            path = self.store.root / self.store.keys.of(barcode, PROVENANCE, number)
-            misses = 0 if path.is_file() else misses + 1
+            key = self.store.keys.of(barcode, PROVENANCE, number)
+            misses = 0 if self.store.bucket.size(key) is not None else misses + 1
             if not misses:
-                yield number, path
+                yield number, key
 
-    def _told(self, barcode: str, number: int, path: Path) -> Iterator[Line]:
-        whole = _read(path)
+    def _told(self, barcode: str, number: int, key: str) -> Iterator[Line]:
+        whole = _parsed(self.store.bucket.read(key, _MOST))
         if whole.get("barcode") != barcode:
             raise Unfit(f"has a provenance of another book, {str(whole.get('barcode'))[:80]!a}")
         if (told := whole.get(VERSION, 1)) != number:
@@ -126,15 +126,11 @@ class Rebuilder:
         files = [self._file(barcode, number, file) for file in _list(whole, "files")]
         if not files:
             raise Unfit("has a provenance that names no file")
-        put = (
-            datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        )
+        put = _when(self.store.bucket.put_at(key))
         for step in _list(whole, "steps"):
             yield from self._step(step, put)
         facts: Line = {"bytes_in": sum(file["size"] for file in files), "files": files}
-        facts |= {"provenance": self.store.keys.of(barcode, PROVENANCE, number)} | (
-            {VERSION: number} if number > 1 else {}
-        )
+        facts |= {"provenance": key} | ({VERSION: number} if number > 1 else {})
         yield {"time": put, "event": "done", "stage": self._uploader.name, "facts": facts, "rebuilt": True}
 
     def _step(self, step: Any, put: str) -> Iterator[Line]:
@@ -156,18 +152,23 @@ class Rebuilder:
         if {"", ".", ".."} & set(file["name"].split("/")):
             raise Unfit(f"has a provenance that names a file {file['name'][:80]!a}")
         key = self.store.keys.of(barcode, file["name"], number)
-        fault = self.store.fault(Stored(key, file["name"], number, file["size"], file["sha256"]), deep=self.deep)
-        if fault:
-            what = "is not there" if fault == GONE else fault
-            raise Unfit(f"is not as its provenance says: {key} {what}")
+        stored = Stored(key, file["name"], number, file["size"], file["sha256"])
+        for wrong, fault in self.store.faults(stored, deep=self.deep):
+            raise Unfit(f"is not as its provenance says: {wrong.key} {fault}")
         return {"name": file["name"], "size": file["size"], "sha256": file["sha256"], "key": key}
 
 
-def _read(path: Path) -> Line:
+def _when(put: datetime | None) -> str:
+    """As the ledger has it; it went away between two looks if nobody knows."""
+    if put is None:
+        raise Unfit("has no provenance any more")
+    return put.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _parsed(data: bytes | None) -> Line:
     try:
-        with path.open("rb") as file:
-            whole = json.loads(file.read(_MOST))
-    except (OSError, ValueError, RecursionError) as error:
+        whole = json.loads(data or b"")
+    except (ValueError, RecursionError) as error:
         raise Unfit(f"has a damaged provenance ({str(error)[:120]})") from None
     if not isinstance(whole, dict):
         raise Unfit("has a damaged provenance (it is no JSON object)")

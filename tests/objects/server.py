@@ -79,7 +79,6 @@ class Server:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_REGION": self.region,
             "AWS_ENDPOINT_URL": endpoint or self.endpoint,
-            "AWS_ALLOW_HTTP": "true",
         }
 
     def store(self, prefix: str = "") -> S3Store:

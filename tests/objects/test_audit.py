@@ -1,0 +1,220 @@
+"""`audit`, `--fix`, `--rebuild` and `--deep` say and do the same before a folder and before an object store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import obstore
+import pytest
+from obstore.store import LocalStore, ObjectStore
+
+from services.orchestrator import auditing
+from tests.audits import Shelf, findings
+from tests.objects import proxy as faults
+from tests.objects.proxy import Proxy, proxying
+from tests.objects.server import Server
+
+BOOKS = ("A1", "A2", "A3")
+Opened = Callable[..., tuple[Shelf, ObjectStore]]
+
+
+@pytest.fixture(params=["folder", "s3"])
+def opened(
+    request: pytest.FixtureRequest, tmp_path: Path, s3_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> Opened:
+    """Makes a shelf with three books at home, and what its store has, past the project's own code."""
+    monkeypatch.setattr(auditing, "_PAUSE", 0.01)
+    monkeypatch.setattr(auditing, "_QUIET", 0.01)
+    for name, value in s3_server.environ().items():
+        monkeypatch.setenv(name, value)
+
+    def make(*books: str, tree: bool = False, **options: object) -> tuple[Shelf, ObjectStore]:
+        url = s3_server.url() if request.param == "s3" else "done"
+        (tmp_path / "done").mkdir()
+        shelf = Shelf(tmp_path, url, **options)
+        if tree:
+            rows = [
+                row.model_copy(update={"class_": "tests.objects.trees:Tree"} if row.name == "pack" else {})
+                for row in shelf.settings.filters
+            ]
+            shelf.settings = shelf.settings.model_copy(update={"filters": rows})
+        shelf.deliver(*(books or BOOKS))
+        prefix = url.removeprefix(f"s3://{s3_server.bucket}/")
+        return shelf, s3_server.store(prefix) if request.param == "s3" else LocalStore(tmp_path / "done")
+
+    return make
+
+
+def asked(shelf: Shelf, capsys: pytest.CaptureFixture[str], *more: str) -> list[tuple[str, str, str]]:
+    """What `audit --json` finds."""
+    capsys.readouterr()
+    code = shelf.audit("--json", *more)
+    out = capsys.readouterr().out
+    assert code == (1 if json.loads(out.splitlines()[-1])["summary"]["remain"] else 0), out
+    return findings(out)
+
+
+def bytes_of(store: ObjectStore, key: str) -> bytes:
+    """An object's bytes."""
+    return bytes(obstore.get(store, key).bytes())
+
+
+def test_what_is_missing_and_what_is_changed(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """Gone, of another size, of other bytes (by --deep), and a provenance that is gone; all else agrees."""
+    shelf, store = opened("A1", "A2", "A3", "A4", "A5")
+    assert asked(shelf, capsys, "--deep") == []
+    obstore.delete(store, "A1/A1.txt")
+    obstore.put(store, "A2/A2.txt", b"short")
+    obstore.put(store, "A3/A3.txt", bytes_of(store, "A3/A3.txt").swapcase())
+    obstore.delete(store, "A4/provenance.json")
+    found = [("A1", "missing", ""), ("A2", "changed", ""), ("A4", "missing", "")]
+    assert asked(shelf, capsys) == found
+    assert asked(shelf, capsys, "--deep") == sorted([*found, ("A3", "changed", "")])
+    assert asked(shelf, capsys, "A2", "A5") == [("A2", "changed", "")]
+
+
+def test_what_is_set_right(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """--fix sends the book back, the stages make it anew, and the store is as it was."""
+    shelf, store = opened()
+    before = {name: bytes_of(store, f"A1/{name}") for name in ("A1.tar.gz", "A1.txt")}
+    obstore.delete(store, "A1/A1.txt")
+    assert [(b, w) for b, w, _ in asked(shelf, capsys, "--fix")] == [("A1", "missing")]
+    assert shelf.line.places("A1") == ["00_b"]
+    shelf.work("A1")
+    assert asked(shelf, capsys, "--deep") == []
+    assert {name: bytes_of(store, f"A1/{name}") for name in before} == before
+
+
+def test_a_ledger_that_is_lost(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """--rebuild writes it from the provenances, versions too; what is not as its provenance says is left alone."""
+    shelf, store = opened()
+    obstore.put(store, "README", b"nobody's book")
+    obstore.put(store, "A1/.hidden", b"nobody's object")
+    obstore.put(store, "A3/A3.txt", b"short")
+    before = shelf.line.events("A1")[-1]
+    shelf.lose_ledgers()
+    told = [(b, w) for b, w, _ in asked(shelf, capsys)]
+    assert told == [(book, "extra") for book in BOOKS]
+    written = "its ledger is written from its provenance"
+    found = asked(shelf, capsys, "--rebuild")
+    assert found == [("A1", "extra", written), ("A2", "extra", written), ("A3", "extra", "")]
+    after = shelf.line.events("A1")[-1]
+    assert (after["event"], after["facts"]["files"]) == ("done", before["facts"]["files"])
+    assert abs(auditing_seconds(after["time"]) - auditing_seconds(before["time"])) < 60
+    assert asked(shelf, capsys, "A1", "A2", "--deep") == []
+
+
+def auditing_seconds(time: str) -> float:
+    """A time of the ledger, in seconds."""
+    from datetime import datetime
+
+    return datetime.fromisoformat(time).timestamp()
+
+
+def test_an_older_version_is_looked_at_too(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the second version the first one is expected to stay."""
+    from services.orchestrator.versions import bring
+
+    shelf, store = opened()
+    (shelf.folder / "google").mkdir()
+    (shelf.folder / "google" / "A1").write_text("scanned anew")
+    assert bring(shelf.settings, "A1", "scanned anew", "ann")
+    shelf.work("A1")
+    assert bytes_of(store, "A1/v2/A1.tar.gz") == b"scanned anew"
+    assert asked(shelf, capsys, "--deep") == []
+    shelf.lose_ledgers()
+    assert len(asked(shelf, capsys, "--rebuild")) == 3
+    obstore.delete(store, "A1/A1.txt")
+    assert asked(shelf, capsys) == [("A1", "missing", "")]
+
+
+@pytest.mark.parametrize("key", ["{barcode}/{name}", "{library}/{barcode}/{version}/{name}"])
+def test_a_book_of_loose_files(opened: Opened, capsys: pytest.CaptureFixture[str], key: str) -> None:
+    """What its manifest names is asked for, file by file; --deep holds each against the manifest."""
+    shelf, store = opened(tree=True, key=key)
+    home = "A1" if key.startswith("{barcode}") else "TESTLIB/A1"
+    assert asked(shelf, capsys, "--deep") == []
+    obstore.put(store, f"{home}/00000001.txt", bytes_of(store, f"{home}/00000001.txt").swapcase())
+    assert asked(shelf, capsys) == []
+    assert asked(shelf, capsys, "--deep") == [("A1", "changed", "")]
+    obstore.delete(store, f"{home}/ocr/00000001.html")
+    assert shelf.audit() == 1
+    assert f"{home}/ocr/00000001.html is not there" in capsys.readouterr().out
+    shelf.lose_ledgers()
+    assert [one for one in asked(shelf, capsys, "--rebuild") if not one[2]] == [("A1", "extra", "")]
+
+
+def test_a_manifest_that_is_damaged(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list that is not the one that was put tells nothing, even where its size is right."""
+    shelf, store = opened(tree=True)
+    manifest = bytes_of(store, "A1/manifest-sha256.txt")
+    obstore.put(store, "A1/manifest-sha256.txt", manifest.swapcase())
+    assert asked(shelf, capsys) == [("A1", "changed", "")]
+
+
+def test_a_store_that_is_empty(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is reported missing and nothing is fixed: code 3, and a sentence that says what to do."""
+    shelf, store = opened()
+    obstore.delete(store, [one["path"] for page in store.list() for one in page])
+    shutil.rmtree(shelf.done)
+    before = shelf.line.tokens()
+    assert shelf.audit("--fix") == 3
+    said = capsys.readouterr()
+    assert said.out == "" and "done bucket" in said.err and "audit again" in said.err
+    assert shelf.line.tokens() == before
+
+
+@pytest.fixture
+def behind(tmp_path: Path, s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Shelf, Proxy]]:
+    """Books in an object store behind a proxy."""
+    monkeypatch.setattr(auditing, "_PAUSE", 0.01)
+    monkeypatch.setattr(auditing, "_QUIET", 0.01)
+    with proxying(Proxy(s3_server.endpoint, faults=(faults.RESET_BEFORE, faults.REFUSED), seed=3)) as proxy:
+        for name, value in s3_server.environ(proxy.endpoint).items():
+            monkeypatch.setenv(name, value)
+        shelf = Shelf(tmp_path, s3_server.url())
+        shelf.deliver(*(f"C{number}" for number in range(15)))
+        proxy.seen.clear()
+        yield shelf, proxy
+
+
+def test_no_object_is_asked_for_that_the_listing_tells_of(behind: tuple[Shelf, Proxy]) -> None:
+    """Fifteen books of three objects: a listing, the look whether it is the right store, and nothing else."""
+    shelf, proxy = behind
+    assert shelf.audit() == 0
+    assert sum("list-type=2" in target for _, target in proxy.seen) <= 4
+    # Of each book that was chosen by lot one object; the suite's sample is all of them.
+    assert sum(method == "HEAD" for method, _ in proxy.seen) <= 15
+    assert {method for method, _ in proxy.seen} == {"GET", "HEAD"}
+    proxy.seen.clear()
+    assert shelf.audit("--force") == 0
+    assert len(proxy.seen) <= 4
+
+
+def test_a_server_that_fails_is_no_missing_book(
+    behind: tuple[Shelf, Proxy], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through faults the audit finds what there is to be found; a server that is away, or refuses us, ends it: 3."""
+    shelf, proxy = behind
+    proxy.rate = 0.15
+    assert asked(shelf, capsys, "--deep") == []
+    assert proxy.counts.total() > 5
+    proxy.down = True
+    assert shelf.audit("--fix") == 3
+    assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_keys_that_are_refused(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever may not look into the bucket is told so, and no book is missing for that."""
+    shelf, _ = opened()
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+    if "://" in shelf.settings.global_.done_bucket:
+        assert shelf.audit("--fix") == 3
+        assert "refuses us" in capsys.readouterr().err
+    else:
+        assert shelf.audit("--fix") == 0
