@@ -52,12 +52,16 @@ class CatalogueIndex:
                 state = self._known(file)
                 if state.flaw:
                     raise _halt(self.path, state.flaw)
-                return _look_up(file, state, barcode)
+                record, count = _look_up(file, state, barcode)
+                self._require_same(file, state.identity)
         except OSError as error:
             raise _halt(self.path, error.strerror or str(error)) from error
         except sqlite3.Error as error:
             cure = "Let TMPDIR name a folder with room for it; the stage goes on by itself."
             raise Halt(f"The index of the catalogue {self.path} cannot be written: {error}.", cure) from error
+        if record is not None and barcode not in self._keys(record):
+            raise CatalogueError("where it should be there is another's")
+        return record, count
 
     def close(self) -> None:
         """Let go of the index; it is gone from the disk with it."""
@@ -78,15 +82,26 @@ class CatalogueIndex:
         state.offsets = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         try:
             self._fill(file, state, state.offsets)
+            self._require_same(file, identity)
         except CatalogueError as error:
             state.flaw = str(error)
         except BaseException:
             state.offsets.close()
             raise
-        if _identity(file) != identity:
-            state.offsets.close()
-            raise Halt(f"The catalogue {self.path} was written to while it was read.", _MEND)
         return state
+
+    def _require_same(self, file: IO[bytes], identity: Identity) -> None:
+        if _identity(file) != identity:
+            raise Halt(f"The catalogue {self.path} was written to while it was read.", _MEND)
+
+    def _keys(self, record: Element) -> set[str]:
+        if not self.code:
+            texts = (field.itertext() for field in record.findall(f"controlfield[@tag='{self.tag}']"))
+        else:
+            fields = (field for field in record.findall("datafield") if field.get("tag") == self.tag)
+            subfields = (part for field in fields for part in field.findall("subfield"))
+            texts = (part.itertext() for part in subfields if part.get("code") == self.code)
+        return {"".join(text).strip() for text in texts}
 
     def _fill(self, file: IO[bytes], state: _State, offsets: sqlite3.Connection) -> None:
         state.is_xml = is_xml(file.read(_HEAD))
