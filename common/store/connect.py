@@ -25,8 +25,8 @@ _CLIENT: dict[str, Any] = {
     "timeout": timedelta(hours=1),
 }
 _RETRY: dict[str, Any] = {
-    "max_retries": 8,
-    "retry_timeout": timedelta(seconds=60),
+    "max_retries": 20,
+    "retry_timeout": timedelta(seconds=30),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -49,18 +49,22 @@ def connect(url: str) -> ObjectStore:
     try:
         if scheme == "s3":
             config = _s3(name)
-            return S3Store(name, client_options=_client(config.get("endpoint", "")), config=config, **common)
+            client = _client(config.get("aws_endpoint_url_s3", ""), os.environ.get("AWS_CA_BUNDLE", ""))
+            return S3Store(name, client_options=client, config=config, **common)
         if scheme == "gs":
             return GCSStore(name, client_options=_client(os.environ.get("GOOGLE_BASE_URL", "")), **common)
         return AzureStore(name, client_options=_client(os.environ.get("AZURE_STORAGE_ENDPOINT", "")), **common)
-    except (BaseError, ValueError):
+    except (BaseError, ValueError, OSError):
         # Never the library's own words: they may hold what was set.
         what = f"The variables for the done bucket {url} are incomplete, or cannot be understood."
         raise Halt(what, credentials(url)) from None
 
 
-def _client(endpoint: str = "") -> Any:
-    return {**_CLIENT, "allow_http": True} if endpoint.startswith("http://") else _CLIENT
+def _client(endpoint: str = "", authorities: str = "") -> Any:
+    """Options of the HTTP client; `authorities` is a PEM file of those that sign a private store's certificate."""
+    http = {"allow_http": True} if endpoint.startswith("http://") else {}
+    trusted = {"root_certificate": Path(authorities).read_bytes()} if authorities else {}
+    return {**_CLIENT, **http, **trusted}
 
 
 def _s3(name: str) -> Any:
@@ -69,12 +73,13 @@ def _s3(name: str) -> Any:
     config = {} if any(map(os.environ.get, _OTHERWISE)) else _keys(profile)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or profile.get("region")
     endpoint = next(filter(None, map(os.environ.get, _ENDPOINTS)), profile.get("endpoint_url", ""))
-    if not os.environ.get("AWS_CHECKSUM_ALGORITHM"):
-        config["checksum_algorithm"] = "SHA256"
+    if os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION", "").lower() != "when_required":
+        config["checksum_algorithm"] = os.environ.get("AWS_CHECKSUM_ALGORITHM") or "SHA256"
     if region:
         config["region"] = region
     if endpoint:
-        config["endpoint"] = _with_bucket(endpoint.rstrip("/"), name)
+        # By this name it goes before what the library itself finds in the environment.
+        config["aws_endpoint_url_s3"] = _with_bucket(endpoint.rstrip("/"), name)
     return config
 
 

@@ -105,10 +105,7 @@ class ObjectBucket(Bucket):
             if describe_bytes(data, wanted.name) != wanted:
                 raise _damaged(source)
             return self._put_whole(key, data, wanted)
-        if self._is(key, wanted):
-            return False
-        self._send(key, _proven(source, wanted, self._puts.part_size), wanted)
-        return self._prove(key, wanted)
+        return self._put_in_parts(key, source, wanted)
 
     def put_bytes(self, key: str, data: bytes) -> bool:
         """Put an object with these bytes; False when it was there already, and equal."""
@@ -116,6 +113,19 @@ class ObjectBucket(Bucket):
 
     def sweep(self, key: str) -> None:
         """Nothing is ever there under another name; the parts of what was never finished expire in the store."""
+
+    def _put_in_parts(self, key: str, source: Path, wanted: Artifact) -> bool:
+        for is_last in (False, True):
+            if self._is(key, wanted):
+                return is_last
+            try:
+                self._send(key, _proven(source, wanted, self._puts.part_size), wanted)
+                break
+            except (Halt, Retry):
+                # Where it broke off is not known: if the store answers at all, it is looked at, and sent once more.
+                if is_last:
+                    raise
+        return self._prove(key, wanted)
 
     def _put_whole(self, key: str, data: bytes, wanted: Artifact) -> bool:
         there = self._is(key, wanted)

@@ -23,7 +23,7 @@ from common.stage import Book, Facts, Halt, Redo, Reject, Retry
 from common.store import connect
 from services.uploader.stage import Uploader
 from tests.helpers import measured
-from tests.objects.proxy import ANSWER_LOST, CUT_ANSWER, FLIPPED, REFUSED, Proxy, proxying
+from tests.objects.proxy import ANSWER_LOST, CUT_ANSWER, ERROR_IN_200, FLIPPED, REFUSED, RESET_AFTER, Proxy, proxying
 from tests.objects.server import Server
 
 PACKAGE = f"{BARCODE}/{BARCODE}.tar.gz"
@@ -68,7 +68,8 @@ def book(book: Book, shelf: Shelf) -> Book:
 @pytest.fixture
 def proxy(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """A proxy that all requests go through; it does no harm by itself. Patience is short."""
-    monkeypatch.setitem(connect._RETRY, "backoff", {"init_backoff": timedelta(milliseconds=5)})
+    quick = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=9)}
+    monkeypatch.setitem(connect._RETRY, "backoff", quick)
     with proxying(Proxy(shelf.server.endpoint)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         yield proxy
@@ -213,6 +214,20 @@ def test_a_lost_answer_changes_nothing(uploader: Uploader, book: Book, proxy: Pr
     run(uploader, book)
     assert proxy.counts[ANSWER_LOST] > 0
     assert shelf.held() == IN_STORE
+
+
+@pytest.mark.parametrize("fault", [ANSWER_LOST, CUT_ANSWER, ERROR_IN_200, RESET_AFTER])
+def test_an_upload_in_parts_whose_end_is_not_known_is_looked_at(
+    make: Callable[..., Uploader], book: Book, proxy: Proxy, shelf: Shelf, fault: str
+) -> None:
+    """Whatever becomes of the request that completes it, the object is there and counts, and no attempt is lost."""
+    proxy.faults = (fault,)
+    ends = [fault]
+    proxy.choose = lambda request: (
+        ends.pop() if ends and request.method == "POST" and "uploadId" in request.target else ""
+    )
+    run(make(Uploader, part_size="5MiB"), large(book))
+    assert (proxy.counts[fault], shelf.held()) == (1, {PACKAGE: LARGE})
 
 
 def test_many_at_once_leave_one_whole_book(make: Callable[..., Uploader], book: Book, shelf: Shelf) -> None:

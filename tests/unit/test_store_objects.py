@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import certifi
 import obstore
 import pytest
 from obstore.store import S3Store
@@ -16,6 +17,11 @@ from common.store import Bucket, connect, open_bucket
 from tests.objects.server import Server
 
 KEY, SECRET = "AKCANARY01", "canary0123456789"
+
+
+def certifi_pem() -> str:
+    """A certificate of an authority."""
+    return Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n"
 
 
 @pytest.fixture(autouse=True)
@@ -85,12 +91,12 @@ def test_a_profile_gives_what_the_variables_do_not(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("AWS_PROFILE", "lib")
     found = connect._s3("books")
     assert (found["access_key_id"], found["secret_access_key"]) == (KEY, f"{SECRET}%x")
-    assert (found["region"], found["endpoint"]) == ("eu-x-1", "http://s3.example.org")
+    assert (found["region"], found["aws_endpoint_url_s3"]) == ("eu-x-1", "http://s3.example.org")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://s3.example.net")
     found = connect._s3("books")
     assert "access_key_id" not in found
-    assert found["endpoint"] == "https://s3.example.net"
+    assert found["aws_endpoint_url_s3"] == "https://s3.example.net"
 
 
 def test_an_odd_profile_is_none(tmp_path: Path) -> None:
@@ -104,11 +110,11 @@ def test_an_odd_profile_is_none(tmp_path: Path) -> None:
 def test_virtual_hosted_style_puts_the_bucket_into_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, whether or not the endpoint names it already; path style is what is done without a word."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.example.org")
-    assert connect._s3("books")["endpoint"] == "https://s3.example.org"
+    assert connect._s3("books")["aws_endpoint_url_s3"] == "https://s3.example.org"
     monkeypatch.setenv("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true")
-    assert connect._s3("books")["endpoint"] == "https://books.s3.example.org"
+    assert connect._s3("books")["aws_endpoint_url_s3"] == "https://books.s3.example.org"
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://books.s3.example.org")
-    assert connect._s3("books")["endpoint"] == "https://books.s3.example.org"
+    assert connect._s3("books")["aws_endpoint_url_s3"] == "https://books.s3.example.org"
 
 
 def test_a_client_shows_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,3 +129,19 @@ def test_a_client_shows_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Halt, match="incomplete, or cannot be understood") as halted:
         connect.connect("s3://books/x")
     assert SECRET not in halted.value.reason
+
+
+def test_a_store_that_takes_no_checksums_can_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the variable that other tools know; the signature covers the bytes all the same."""
+    assert connect._s3("books") == {"checksum_algorithm": "SHA256"}
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    assert connect._s3("books") == {}
+
+
+def test_a_private_authority_is_trusted_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is not there is told before anything is sent."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with pytest.raises(Halt, match="incomplete, or cannot be understood"):
+        connect.connect("s3://books/x")
+    (tmp_path / "ca.pem").write_text(certifi_pem())
+    assert isinstance(connect.connect("s3://books/x"), S3Store)
