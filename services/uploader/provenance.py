@@ -23,8 +23,8 @@ def document(book: Book, stage: str, library: str, files: Sequence[Artifact], ve
     # A worker that was killed before its token had moved has told of this very upload already.
     before = (event for event in version.story(book.events) if event.get("stage") != stage)
     done = _newest(event for event in before if event.get("event") == "done")
-    # The upload itself has no times yet; the ledger will have them.
-    upload = {"stage": stage, "attempt": book.attempt, "version": __version__}
+    # The ledger has the upload's times and attempt: of two workers with one book, both write the same bytes here.
+    upload = {"stage": stage, "version": __version__}
     whole = {
         "barcode": book.barcode,
         "library": library,
