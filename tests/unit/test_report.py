@@ -185,7 +185,9 @@ def test_the_version_that_is_held(place: Place, capsys: pytest.CaptureFixture[st
 
 def test_told_twice_by_the_uploader(place: Place) -> None:
     """A second upload of what was made once has the facts of the same stages; a stage made again has its newest."""
-    twice = held("A1", [*made("A1"), *made("A1", pages=12), put("A1"), put("A1", time="2026-02-04T00:00:00Z")])
+    twice = held(
+        "A1", [*made("A1", warnings=["gone"]), *made("A1", pages=12), put("A1"), put("A1", time="2026-02-04T00:00:00Z")]
+    )
     [told] = [row(one, "L", "d") for one in twice]
     assert (told["pages"], told["title"], told["warnings"]) == (12, RECORD["title"], 3)
     assert told["delivered"] == "2026-02-04T00:00:00Z"
@@ -193,10 +195,11 @@ def test_told_twice_by_the_uploader(place: Place) -> None:
 
 def test_late_work_does_not_count(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     """What a worker wrote after its claim was taken back is not what is held."""
-    late = {**put("A1", 7), "claim": "w.1"}
-    place.tell("A1", book("A1", {"event": "returned", "claim": "w.1"}, late))
+    returned = {"event": "returned", "claim": "w.1"}
+    late = {**put("A1", 7), "claim": "w.1"}, {**stage("modifier", pages=7), "claim": "w.1"}
+    place.tell("A1", [*made("A1"), returned, *late, put("A1"), *late])
     assert place.report("--json") == 0
-    assert [told["version"] for told in objects(capsys.readouterr().out)] == [1]
+    assert [(told["version"], told["pages"]) for told in objects(capsys.readouterr().out)] == [(1, 10)]
 
 
 def test_the_bucket_of_the_book(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
@@ -377,10 +380,23 @@ def test_killed_anywhere(place: Place) -> None:
     assert beside(target) == {"held.csv": new}
 
 
+def test_a_reader_of_the_old_report(place: Place) -> None:
+    """Whoever reads the old report while a new one takes its place reads the old one to its end."""
+    target = place.folder / "held.csv"
+    target.write_text("old")
+    with target.open() as reader:
+        assert place.report("--output", str(target)) == 0
+        assert reader.read() == "old"
+    assert target.read_text().startswith("barcode,")
+
+
 def test_outputs_that_are_refused(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder, a device or a folder that is not there ends it with code 2; a link stays one; - is standard output."""
-    for bad in (str(place.folder), "/dev/null", str(place.folder / "none" / "held.csv"), ""):
+    """A folder, a pipe or a folder that is not there ends it with code 2; a link stays one; - is standard output."""
+    # A pipe of its own stands for all devices: a test must not be able to do harm to the machine's.
+    os.mkfifo(place.folder / "pipe")
+    for bad in (str(place.folder), str(place.folder / "pipe"), str(place.folder / "none" / "held.csv"), ""):
         assert place.report("--output", bad) == 2, bad
+    assert (place.folder / "pipe").is_fifo()
     assert capsys.readouterr().out == ""
     (place.folder / "link.csv").symlink_to("real.csv")
     assert place.report("--output", str(place.folder / "link.csv")) == place.report("--output", "-") == 0
