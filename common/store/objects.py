@@ -178,7 +178,7 @@ class ObjectBucket(Bucket):
 
     def _prove(self, key: str, wanted: Artifact) -> bool:
         """True when the store has kept what it was given; Retry when not."""
-        right = self._reads_as(key, wanted) if self._puts.read_back else self.size(key) == wanted.size
+        right = self._reads_as(key, wanted) if self._puts.read_back else self._is(key, wanted)
         if not right:
             raise Retry(f"{key} did not arrive in {self.name} as it was sent.", "See who else writes there.")
         return True

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from obstore.store import S3Store
 from common.stage import Book, Facts, Halt, Redo, Reject, Retry
 from common.store import connect
 from services.uploader.stage import Uploader
-from tests.helpers import measured
+from tests.helpers import measured, until
 from tests.objects.proxy import ANSWER_LOST, CUT_ANSWER, ERROR_IN_200, FLIPPED, REFUSED, RESET_AFTER, Proxy, proxying
 from tests.objects.server import Server
 
@@ -394,3 +395,18 @@ def test_memory_is_flat(shelf: Shelf, tmp_path: Path) -> None:
     done, peak = measured([sys.executable, "-c", _UPLOAD, shelf.url, str(tmp_path / "package")])
     assert done.returncode == 0, done.stderr
     assert peak < 120
+
+
+@pytest.mark.parametrize("number", [1, 3, 5, 6])
+def test_killed_in_the_middle_leaves_nothing_half(shelf: Shelf, proxy: Proxy, tmp_path: Path, number: int) -> None:
+    """Whenever the worker dies, the object is absent or whole; the next one makes it whole."""
+    (tmp_path / "package").write_bytes(LARGE)
+    command = [sys.executable, "-c", _UPLOAD, shelf.url, str(tmp_path / "package")]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    child = subprocess.Popen(command, env=environ)
+    until(lambda: len(proxy.seen) >= number or child.poll() is not None)
+    child.kill()
+    child.wait()
+    assert shelf.held() in ({}, {"B1/package": LARGE})
+    subprocess.run(command, env=environ, check=not shelf.held())
+    assert shelf.held() == {"B1/package": LARGE}
