@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from typing import IO
 
 import pytest
 from cataloguing import FIELD, NS, Library, binary, catalogue, collection, record
+from marc_schema import require_valid
 
 from common.stage import Halt
-from services.modifier.modifications.catalogue_xml import Spotter
+from services.modifier.modifications.catalogue_index import CatalogueIndex
+from services.modifier.modifications.catalogue_xml import CatalogueError, Spotter
+from services.modifier.modifications.marcxml import RecordError, cleaned, marcxml
 
 ROOT = Path(__file__).parents[2]
 # Behind what a glance at the beginning of a file sees.
@@ -235,6 +239,43 @@ def test_a_file_that_goes_away_halts(library: Library) -> None:
     library.path.unlink()
     with pytest.raises(Halt, match=r"cannot be read: No such file"):
         library.ask("1", field=FIELD)
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """The data with a few bytes changed, taken away, put in or doubled."""
+    spoiled = bytearray(data)
+    for _ in range(rng.randint(1, 6)):
+        at, other = rng.randrange(len(spoiled)), rng.randrange(len(spoiled))
+        match rng.randrange(4):
+            case 0:
+                spoiled[at] = rng.randrange(256)
+            case 1:
+                del spoiled[at : at + rng.randint(1, 20)]
+            case 2:
+                spoiled[at:at] = rng.randbytes(3)
+            case _:
+                spoiled[at:at] = spoiled[other : other + 30]
+    return bytes(spoiled)
+
+
+@pytest.mark.parametrize("kind", ["xml", "mrc"])
+def test_damage_anywhere_ends_in_a_valid_record_or_a_sentence(tmp_path: Path, kind: str) -> None:
+    """Whatever became of the file: a record that is valid, none, one that cannot be read, or a halt."""
+    rng = random.Random(kind)
+    records = collection(*(record(f"T{at}", str(at)) for at in range(3))).encode()
+    whole = records if kind == "xml" else b"".join(binary(f"Té{at}", str(at)) for at in range(3))
+    path = tmp_path / "catalogue"
+    for _ in range(int(os.environ.get("CATALOGUE_FUZZ", "100"))):
+        path.write_bytes(mutated(whole, rng))
+        index = CatalogueIndex(path, "876", "p")
+        for barcode in "012":
+            try:
+                found, _ = index.find(barcode)
+                if found is not None:
+                    require_valid(marcxml(cleaned(found)[0]))
+            except (Halt, CatalogueError, RecordError) as error:
+                assert str(error)
+        index.close()
 
 
 # --- size ---

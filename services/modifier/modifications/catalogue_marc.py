@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import IO
 from xml.etree.ElementTree import Element
@@ -42,10 +43,11 @@ def _keys(record: bytes, tag: bytes, code: bytes) -> Iterator[str]:
         return
     base = int(record[12:17])
     for at in range(_LEADER, base - _ENTRY, _ENTRY):
-        if record[at : at + 3] != tag or not record[at + 3 : at + _ENTRY].isdigit():
+        entry = record[at : at + _ENTRY]
+        if entry[:3] != tag or len(entry) < _ENTRY or not entry[3:].isdigit():
             continue
-        start = base + int(record[at + 7 : at + _ENTRY])
-        field = record[start : start + int(record[at + 3 : at + 7])].rstrip(_FIELD_END)
+        start = base + int(entry[7:])
+        field = record[start : start + int(entry[3:7])].rstrip(_FIELD_END)
         values = [part[1:] for part in field.split(_SUBFIELD)[1:] if part[:1] == code] if code else [field]
         yield from filter(None, (value.decode("utf-8", "replace").strip() for value in values))
 
@@ -60,7 +62,10 @@ def first_record(file: IO[bytes]) -> Element:
             raise CatalogueError("it has no end")
     data = data[: data.index(_RECORD_END) + 1].lstrip(_BETWEEN)
     try:
-        record = pymarc.Record(data, force_utf8=_is_utf8(data), utf8_handling="replace", hide_utf8_warnings=True)
+        with warnings.catch_warnings():
+            # What is odd about a record is told when it is set right.
+            warnings.simplefilter("ignore")
+            record = pymarc.Record(data, force_utf8=_is_utf8(data), utf8_handling="replace", hide_utf8_warnings=True)
         node: Element = record_to_xml_node(record)  # type: ignore[no-untyped-call]
     except (pymarc.exceptions.PymarcException, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CatalogueError(f"it is no binary MARC: {type(error).__name__} {error}") from None
