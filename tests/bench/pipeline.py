@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from tests.bench import report
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         for number in range(arguments.rounds):
             for corpus, seen in zip(corpora, all_seen, strict=True):
                 _say(f"round {number + 1} of {arguments.rounds}: {seen.books} book(s) of {seen.size:.0f} MB")
-                _round(number, corpus, seen, folder, arguments.layout)
+                _round(number, corpus, seen, folder, arguments)
     _print(all_seen, arguments.rounds, load)
 
 
@@ -55,6 +55,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     layouts = {"files": ["files"], "tar": ["tar"], "both": ["files", "tar"]}
     parser.add_argument("--layout", type=layouts.__getitem__, default="both", metavar="files|tar|both")
+    parser.add_argument("--brief", action="store_true", help="no bare shells, no stages one by one: half the time")
     parser.add_argument("--quick", action="store_true", help="two tiny books, one round: does the bench itself work?")
     parser.add_argument("--folder", type=Path, default=Path("bench/run"), help="on the disk to be measured")
     arguments = parser.parse_args(argv)
@@ -63,18 +64,24 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _round(number: int, corpus: Corpus, seen: Seen, folder: Path, layouts: list[str]) -> None:
+def _round(number: int, corpus: Corpus, seen: Seen, folder: Path, arguments: argparse.Namespace) -> None:
     """Each way once; every round begins with another one."""
-    ways: list[Callable[[], None]] = [
-        lambda name=name, way=way: seen.costs.setdefault(name, []).append(way.cost(corpus, folder / "shell"))  # type: ignore[misc]
+    shells = {
+        name: way
         for name, way in SHELLS.items()
-        if best_tools() or way.tools != "best"
-    ]
-    ways += [lambda layout=layout: _whole(layout, corpus, seen, folder) for layout in layouts]  # type: ignore[misc]
-    ways += [lambda layout=layout: _apart(layout, corpus, seen, folder) for layout in layouts]  # type: ignore[misc]
+        if (best_tools() or way.tools != "best") and not (arguments.brief and way.work == "bare")
+    }
+    ways = [partial(_shell, name, way, corpus, seen, folder) for name, way in shells.items()]
+    ways += [partial(_whole, layout, corpus, seen, folder) for layout in arguments.layout]
+    if not arguments.brief:
+        ways += [partial(_apart, layout, corpus, seen, folder) for layout in arguments.layout]
     first = number % len(ways)
     for way in [*ways[first:], *ways[:first]]:
         way()
+
+
+def _shell(name: str, way: Shell, corpus: Corpus, seen: Seen, folder: Path) -> None:
+    seen.costs.setdefault(name, []).append(way.cost(corpus, folder / "shell"))
 
 
 def _whole(layout: str, corpus: Corpus, seen: Seen, folder: Path) -> None:

@@ -44,14 +44,14 @@ def _read(archive: Path, chosen: list[int], options: MetsGbsBackendOptions) -> d
     began = time.process_time()
     # What a user's `docling FILE` decides by.
     detected = _DocumentConversionInput(path_or_stream_iterator=[])._guess_format(archive)
-    found: dict[str, Any] = {"archive": archive.name, "detected": detected is InputFormat.METS_GBS}
-    document = InputDocument(
-        path_or_stream=archive,
-        format=InputFormat.METS_GBS,
-        backend=MetsGbsDocumentBackend,
-        backend_options=options,
-    )
-    found |= {"valid": document.valid, "count": document.page_count, "pages": {}}
+    found: dict[str, Any] = {"detected": detected is InputFormat.METS_GBS, "valid": False, "count": 0, "pages": {}}
+    try:
+        document = InputDocument(
+            path_or_stream=archive, format=InputFormat.METS_GBS, backend=MetsGbsDocumentBackend, backend_options=options
+        )
+    except ValueError as error:
+        return {**found, "error": str(error), "seconds": round(time.process_time() - began, 2)}
+    found |= {"valid": document.valid, "count": document.page_count}
     if document.valid:
         for number in chosen or range(1, document.page_count + 1):
             found["pages"][number] = _page(document, number)
