@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import signal
@@ -14,7 +15,12 @@ from typing import Any
 
 import obstore
 
+from common import board, config
 from common.artifacts import Artifact, describe_bytes
+from common.attempt import Attempt, Desk
+from common.ledger import Ledger
+from common.metrics import StageMetrics
+from common.run import make_stage
 from common.stage import Book, Stage
 from common.store_keys import PROVENANCE
 from tests.helpers import Line, until
@@ -87,13 +93,19 @@ class Stand:
         self.line.environ |= {**self.server.environ(endpoint), **variables}
 
     def make(self, *books: str) -> None:
-        """Seed books and bring them to the uploader."""
-        self.line.seed(books)
-        maker = self.line.stage_process("make")
-        try:
-            self.wait_for(1, len(books))
-        finally:
-            self.end(maker)
+        """Seed books and bring them to the uploader, in this process."""
+        settings = config.load(self.line.config, environ={})
+        row, common = settings.row("make"), settings.global_
+        board.prepare(self.line.root, settings.bucket_paths())
+        ledger = Ledger(self.line.root / "ledger")
+        seeder = board.Seeder(self.line.root, ledger, "seeder")
+        log = logging.getLogger("tests.objects")
+        desk = Desk(settings, row, make_stage(settings, row), ledger, StageMetrics(row.name), log, lambda: 0.0)
+        for number, book in enumerate(books):
+            assert seeder.seed(book, row.input_pipe, str(common.processing_bucket), common.done_bucket)
+            held = board.claim(row.input_pipe, book, "maker", number)
+            assert held is not None
+            assert Attempt(desk, held).run() == "done"
 
     def man(self, count: int) -> None:
         """Start uploaders until so many are alive."""
@@ -101,16 +113,25 @@ class Stand:
         while len(self.workers) < count:
             self.workers.append(self.line.stage_process("uploader"))
 
+    def busy(self) -> list[subprocess.Popen[str]]:
+        """The uploaders that have a book in hand: a claim tells the worker's name, and that its process."""
+        claims = os.listdir(self.line.bucket(1) / "working")
+        return [worker for worker in self.workers if any(f"-{worker.pid}-" in claim for claim in claims)]
+
+    def attempts(self, book: str) -> int:
+        """How many attempts were made to upload it."""
+        return sum(e["event"] == "attempt" and e.get("stage") == "uploader" for e in self.line.events(book))
+
     def kill(self, worker: subprocess.Popen[str]) -> None:
         """SIGKILL to it and all that it started."""
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
 
-    def end(self, *workers: subprocess.Popen[str]) -> None:
-        """Let these, or all uploaders, finish what they have in hand."""
-        for worker in workers or self.workers:
+    def end(self) -> None:
+        """Let the uploaders finish what they have in hand, and end."""
+        for worker in self.workers:
             worker.send_signal(signal.SIGTERM)
-        for worker in workers or self.workers:
+        for worker in self.workers:
             worker.wait(60)
 
     def close(self) -> None:
