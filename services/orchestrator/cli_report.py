@@ -62,7 +62,7 @@ def _rows(settings: Settings, report: Report, *, read_store: bool) -> Iterator[R
     bucket = common.done_bucket if is_url(common.done_bucket) else str(base / common.done_bucket)
     books = report.held()
     if read_store:
-        books = Records(open_bucket(common.done_bucket, base), report.fault).filled(books)
+        books = Records(lambda name: open_bucket(name or common.done_bucket, base), report.fault).filled(books)
     return (row(one, common.library, bucket) for one in books)
 
 

@@ -93,6 +93,12 @@ class Held:
         """The other files."""
         return [file for file in self.delivery.files if file is not self.package]
 
+    @property
+    def done_bucket(self) -> str | None:
+        """The bucket that it was put into; None where its uploader did not say."""
+        told = self.event["facts"].get("done_bucket")
+        return told if isinstance(told, str) else None
+
     def fact(self, name: str, kind: type, beside: str = "") -> Any:
         """The newest fact of that name and type; with `beside`, of a stage that also tells that one. None without."""
         told = (facts[name] for facts in self.steps if name in facts and (not beside or beside in facts))
@@ -134,7 +140,6 @@ def _steps(events: Sequence[Event], delivery: Delivery, borders: set[int]) -> li
 def row(one: Held, library: str, done_bucket: str) -> Row:
     """All columns, in their order; None where nobody said. `done_bucket` is where books go that do not tell."""
     delivery, package = one.delivery, one.package
-    told = one.event["facts"].get("done_bucket")
     values: tuple[Any, ...] = (
         one.barcode,
         library,
@@ -145,7 +150,7 @@ def row(one: Held, library: str, done_bucket: str) -> Row:
         one.fact("members", int),
         len(_warnings(one.steps)),
         one.fact("fixity", str),
-        told if isinstance(told, str) else done_bucket,
+        one.done_bucket or done_bucket,
         package.key,
         package.size,
         package.sha256,

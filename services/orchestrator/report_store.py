@@ -25,13 +25,14 @@ _AT_ONCE, _AHEAD = 16, 256
 class Records:
     """Fills in what the ledger lacks; `fault` is told of each book whose record cannot be had.
 
-    Halt when the bucket cannot be reached or is not there.
+    `opened` opens a bucket by its name, None for the one where books are that name none. Halt when one cannot be
+    reached or is not there.
     """
 
-    def __init__(self, bucket: Bucket, fault: Callable[[str, str], None]) -> None:
-        self._bucket = bucket
+    def __init__(self, opened: Callable[[str | None], Bucket], fault: Callable[[str, str], None]) -> None:
+        self._opened = opened
         self._fault = fault
-        self._reached = False
+        self._buckets: dict[str | None, Bucket] = {}
 
     def filled(self, books: Iterator[Held]) -> Iterator[Held]:
         """The same books with their records, in the same order."""
@@ -39,18 +40,20 @@ class Records:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for one in books:
                 sidecar = _wanted(one)
-                ahead.append((one, pool.submit(self._read, sidecar) if sidecar and self._reach() else None))
+                asked = pool.submit(_read, self._reached(one.done_bucket), sidecar) if sidecar else None
+                ahead.append((one, asked))
                 if len(ahead) > _AHEAD:
                     yield self._settled(*ahead.popleft())
             while ahead:
                 yield self._settled(*ahead.popleft())
 
-    def _reach(self) -> bool:
+    def _reached(self, name: str | None) -> Bucket:
         """A store that is not mounted lacks every record; asked once a book needs it, for an empty one is no fault."""
-        if not self._reached:
-            self._bucket.require()
-            self._reached = True
-        return True
+        if name not in self._buckets:
+            bucket = self._opened(name)
+            bucket.require()
+            self._buckets[name] = bucket
+        return self._buckets[name]
 
     def _settled(self, one: Held, asked: Future[tuple[Facts, str]] | None) -> Held:
         if asked is None:
@@ -61,18 +64,19 @@ class Records:
             return one
         return replace(one, record=record)
 
-    def _read(self, sidecar: Stored) -> tuple[Facts, str]:
-        """The record in a sidecar, or what is wrong with it."""
-        data = self._bucket.read(sidecar.key, _MOST)
-        if data is None:
-            return {}, f"{sidecar.key} is not there"
-        if sidecar.sha256 not in (None, hashlib.sha256(data).hexdigest()):
-            return {}, f"{sidecar.key} is not what was delivered"
-        try:
-            record = json.loads(data)
-        except (ValueError, RecursionError):
-            return {}, f"{sidecar.key} is no JSON"
-        return (record, "") if isinstance(record, dict) else ({}, f"{sidecar.key} is no JSON object")
+
+def _read(bucket: Bucket, sidecar: Stored) -> tuple[Facts, str]:
+    """The record in a sidecar, or what is wrong with it."""
+    data = bucket.read(sidecar.key, _MOST)
+    if data is None:
+        return {}, f"{sidecar.key} is not there"
+    if sidecar.sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        return {}, f"{sidecar.key} is not what was delivered"
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}, f"{sidecar.key} is no JSON"
+    return (record, "") if isinstance(record, dict) else ({}, f"{sidecar.key} is no JSON object")
 
 
 def _wanted(one: Held) -> Stored | None:

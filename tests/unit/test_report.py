@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common import board, config
@@ -215,6 +215,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size
 NAMES = ("record", "pages", "members", "warnings", "package", "etag", "sha256", "fixity", "done_bucket")
 
 
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(st.dictionaries(st.sampled_from(NAMES), JSON | st.dictionaries(st.sampled_from(BIBLIOGRAPHIC), JSON)))
 def test_strange_facts(facts: Line) -> None:
     """Whatever somebody wrote into a ledger, the row has its columns, each of a type that CSV and JSON can show."""
@@ -455,6 +456,16 @@ def test_records_from_the_store(kept: Place, capsys: pytest.CaptureFixture[str])
         "D4: its record cannot be read from the store: D4/D4.marc.json is not what was delivered.",
         "4 books looked at, 4 rows; 1 book with problems.",
     ]
+
+
+def test_records_in_the_bucket_of_the_book(kept: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """A book that says in which bucket it is, is looked for in that one."""
+    kept.done.rename(kept.folder / "other")
+    path = kept.ledger.path("C3")
+    path.write_text(path.read_text().replace('"files":', f'"done_bucket": "{kept.folder}/other", "files":'))
+    assert kept.report("C3", "--json", "--read-store") == 0
+    [told] = objects(capsys.readouterr().out)
+    assert (told["title"], told["done_bucket"]) == ("Whole C3", f"{kept.folder}/other")
 
 
 def test_records_that_are_gone(kept: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,10 +18,12 @@ from typing import Any
 
 import pytest
 
+from common.store import open_bucket
 from services.orchestrator.cli import main
 from services.orchestrator.report import BIBLIOGRAPHIC, COLUMNS
 from tests.e2e.conftest import Grin, Pipeline
 from tests.helpers import GRIN_PIPELINE, measured
+from tests.objects.server import Server
 
 BOOKS = int(os.environ.get("REPORT_BOOKS", "2000"))
 
@@ -118,6 +120,23 @@ def test_records_of_old_books(drained: Pipeline) -> None:
         path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     assert {row["title"] for row in rows(reported(drained)[0])} == {""}
     assert rows(reported(drained, "--read-store")[0]) == told
+
+
+def test_records_in_an_object_store(drained: Pipeline, s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same from S3; a store that refuses us ends it with code 3, and the old report stays."""
+    for name, value in s3_server.environ().items():
+        monkeypatch.setenv(name, value)
+    told, url = rows(reported(drained, "--read-store")[0]), s3_server.url()
+    bucket = open_bucket(url, drained.folder)
+    for path in (drained.folder / "done").rglob("*.marc.json"):
+        bucket.put_bytes(str(path.relative_to(drained.folder / "done")), path.read_bytes())
+    monkeypatch.setitem(drained.common, "done_bucket", url)
+    drained.write()
+    target, code = reported(drained, "--read-store")
+    assert (code, rows(target)) == (0, [row | {"done_bucket": url} for row in told])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    assert reported(drained, "--read-store") == (target, 3)
+    assert len(rows(target)) == len(told)
 
 
 def test_a_large_library_in_little_memory(drained: Pipeline, tmp_path: Path, figure: Callable[[str], None]) -> None:
