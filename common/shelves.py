@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FILES, TAR = "files", "tar"
 FOLDER, ARCHIVE = "members", "members.tar"
 CHUNK = 1 << 20
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -43,16 +44,16 @@ class FilesWriter:
     def __init__(self, folder: Path) -> None:
         self._root = folder / FOLDER
         self._root.mkdir()
+        self._fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def put(self, name: str, size: int, chunks: Iterable[bytes]) -> None:  # noqa: ARG002 - a file needs no size
         """Write a new file; one that is there, or a link, is an error."""
-        path = self._root / name
         try:
-            fd = os.open(path, _NEW_FILE, 0o644)
+            fd = os.open(name, _NEW_FILE, 0o644, dir_fd=self._fd)
         except FileNotFoundError:
             # Most archives are flat, so folders are made only when one is missed.
-            path.parent.mkdir(parents=True)
-            fd = os.open(path, _NEW_FILE, 0o644)
+            (self._root / name).parent.mkdir(parents=True)
+            fd = os.open(name, _NEW_FILE, 0o644, dir_fd=self._fd)
         try:
             for chunk in chunks:
                 _write_all(fd, chunk)
@@ -61,6 +62,7 @@ class FilesWriter:
 
     def close(self) -> None:
         """Every file is closed already."""
+        os.close(self._fd)
 
 
 class TarWriter:
@@ -95,41 +97,61 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tar: IO[bytes] | None = None
+        self._tar: int | None = None
+
+    def chunks(self, name: str, member: Member) -> Iterator[bytes]:
+        """A member's bytes, a chunk at a time; Redo when it is gone. A file that has grown gives one byte too many."""
+        fd, at = self._open(name, member)
+        end = at + member.size + (member.offset is None)
+        try:
+            while chunk := os.pread(fd, min(CHUNK, end - at), at):
+                at += len(chunk)
+                yield chunk
+        finally:
+            if fd != self._tar:
+                os.close(fd)
 
     def open(self, name: str, member: Member) -> IO[bytes]:
-        """A member's bytes as an unbuffered file; Redo when it is gone from the disk."""
-        path = self._folder / FOLDER / name if member.offset is None else self._folder / ARCHIVE
-        try:
-            if member.offset is None:
-                return path.open("rb", buffering=0)
-            self._tar = self._tar or path.open("rb", buffering=0)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise Redo(f"{path} is gone from the disk, so the book is made again.") from None
-        return _Slice(self._tar.fileno(), member.offset, member.size)
+        """The same bytes as an unbuffered file."""
+        fd, at = self._open(name, member)
+        return _Slice(fd, at, member.size, closes=fd != self._tar)
 
     def path(self, name: str, member: Member) -> Path | None:
         """The file that is this member; None where all lie in one tar."""
         return self._folder / FOLDER / name if member.offset is None else None
 
     def read(self, name: str, member: Member, most: int = -1) -> bytes:
-        """All bytes of a member, or the first `most`; Redo when it is gone from the disk."""
+        """All its bytes, or the first `most`."""
         with self.open(name, member) as file:
             return file.read(most)
 
     def close(self) -> None:
         """No member is read any more."""
-        if self._tar:
-            self._tar.close()
+        if self._tar is not None:
+            os.close(self._tar)
+            self._tar = None
+
+    def _open(self, name: str, member: Member) -> tuple[int, int]:
+        """A descriptor, and where in it the member begins."""
+        path = f"{self._folder}/{FOLDER}/{name}" if member.offset is None else f"{self._folder}/{ARCHIVE}"
+        try:
+            if member.offset is None:
+                return os.open(path, _READ), 0
+            if self._tar is None:
+                self._tar = os.open(path, _READ)
+        except (FileNotFoundError, NotADirectoryError):
+            raise Redo(f"{path} is gone from the disk, so the book is made again.") from None
+        return self._tar, member.offset
 
 
 class _Slice(io.RawIOBase, IO[bytes]):
     """A part of an open file, read without moving the position that others share."""
 
-    def __init__(self, fd: int, offset: int, size: int) -> None:
+    def __init__(self, fd: int, offset: int, size: int, *, closes: bool) -> None:
         self._fd = fd
         self._offset = offset
         self._size = size
+        self._closes = closes
         self._position = 0
 
     def readable(self) -> bool:
@@ -157,6 +179,11 @@ class _Slice(io.RawIOBase, IO[bytes]):
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
+
+    def close(self) -> None:
+        if self._closes and not self.closed:
+            os.close(self._fd)
+        super().close()
 
 
 def _write_all(fd: int, chunk: bytes) -> None:

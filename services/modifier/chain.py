@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.errors import ConfigError
 from services.modifier.modification import Modification
 from services.modifier.naming import find
 
@@ -27,21 +26,25 @@ SHIPPED: Mapping[str, str] = {
 Spec = str | dict[str, dict[str, Any] | None]
 
 
-def build(specs: Sequence[Spec]) -> list[Modification]:
-    """Make the modifications, in their order; ConfigError has a sentence for each that cannot be made."""
-    chain: list[Modification] = []
+def problems_of(specs: Sequence[Spec]) -> list[str]:
+    """A sentence for each thing that is wrong with the chain."""
     problems: list[str] = []
     for spec in specs:
         try:
-            name, options = _split(spec)
-            chain.append(find("modification", name, SHIPPED, Modification)(options))
+            problems += [f"Modification {_split(spec)[0]}: {problem}" for problem in _make(spec).check()]
         except ValueError as error:
             problems.append(str(error))
-        else:
-            problems += [f"Modification {name}: {problem}" for problem in chain[-1].check()]
-    if problems:
-        raise ConfigError(problems)
-    return chain
+    return problems
+
+
+def build(specs: Sequence[Spec]) -> list[Modification]:
+    """Make the modifications, in their order; ValueError when one cannot be made, as `problems_of` has said before."""
+    return [_make(spec) for spec in specs]
+
+
+def _make(spec: Spec) -> Modification:
+    name, options = _split(spec)
+    return find("modification", name, SHIPPED, Modification)(options)
 
 
 def _split(spec: Spec) -> tuple[str, Mapping[str, Any]]:

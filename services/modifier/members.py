@@ -16,13 +16,15 @@ from common.archive_names import Pages, checksums_of, folded, mets_of, objection
 from common.errors import Redo, Reject
 from common.manifest import Member
 from common.mets import MAX_BYTES, Mets, MetsError, parse
-from common.shelves import CHUNK, Shelf
+from common.shelves import Shelf
 from common.store_keys import PROVENANCE
 
 # The list of the files of a package that is a tree.
 TREE = "manifest-sha256.txt"
 # A page's text or hOCR has thousands of bytes, not millions.
 _MOST = 64 << 20
+# So many bytes of members that were read are kept.
+_KEPT = 8 << 20
 _PACKAGES = (".tar.gz", ".tar", ".zip")
 _IMAGES = (".jp2", ".tif", ".tiff", ".jpg", ".png")
 
@@ -40,6 +42,9 @@ class Members:
         self._made: dict[str, bytes] = {}
         # Under which name a renamed member lies on the disk.
         self._origin: dict[str, str] = {}
+        # Proven bytes by that name: a page's text is asked for again and again.
+        self._read: dict[str, bytes] = {}
+        self._room = _KEPT
 
     def names(self) -> list[str]:
         """All member names, sorted."""
@@ -64,25 +69,26 @@ class Members:
 
     def open(self, name: str) -> IO[bytes]:
         """A member's bytes as an unbuffered file, not yet proven; Redo when it is gone from the disk."""
-        if name not in self._listed:
-            raise KeyError(f"There is no member {name}.")
         if name in self._made:
             return io.BytesIO(self._made[name])
-        return self._shelf.open(self._origin.get(name, name), self._listed[name])
+        return self._shelf.open(self._origin.get(name, name), self._member(name))
 
     def path(self, name: str) -> Path | None:
         """The file that is this member and no other; None when it was made here, or lies in a tar."""
-        return None if name in self._made else self._shelf.path(self._origin.get(name, name), self._listed[name])
+        return None if name in self._made else self._shelf.path(self._origin.get(name, name), self._member(name))
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """A member's bytes, a chunk at a time; Redo when they are not those that were extracted."""
-        size, crc32, member = 0, 0, self._listed[name]
-        with self.open(name) as file:
-            # Never room for more than there should be, and a byte: most members are small, and there are many.
-            while chunk := file.read(min(CHUNK, max(0, member.size - size) + 1)):
-                size += len(chunk)
-                crc32 = isal_zlib.crc32(chunk, crc32)
-                yield chunk
+        member, origin = self._member(name), self._origin.get(name, name)
+        known = self._made[name] if name in self._made else self._read.get(origin)
+        if known is not None:
+            yield known
+            return
+        size, crc32 = 0, 0
+        for chunk in self._shelf.chunks(origin, member):
+            size += len(chunk)
+            crc32 = isal_zlib.crc32(chunk, crc32)
+            yield chunk
         if (size, crc32) != (member.size, member.crc32):
             raise Redo(f"{name} was damaged on the disk since it was extracted, so the book is made again.")
 
@@ -93,7 +99,12 @@ class Members:
                 f"The archive's member {name!r:.200} is larger than {_MOST >> 20} MiB, too large for what it should be."
             )
             raise Reject(what, "Google's archives are not like this: look at the archive before you let it through.")
-        return b"".join(self.chunks(name))
+        data = b"".join(self.chunks(name))
+        origin = self._origin.get(name, name)
+        if name not in self._made and origin not in self._read and len(data) <= self._room:
+            self._room -= len(data)
+            self._read[origin] = data
+        return data
 
     def add(self, name: str, data: bytes) -> None:
         """Add a member to the package; ValueError when its name is bad or taken."""
@@ -152,6 +163,12 @@ class Members:
         if self.size(self.mets_name) > MAX_BYTES:
             raise MetsError(f"it is larger than {MAX_BYTES >> 20} MiB")
         return parse(self.read(self.mets_name))
+
+    def _member(self, name: str) -> Member:
+        try:
+            return self._listed[name]
+        except KeyError:
+            raise KeyError(f"There is no member {name}.") from None
 
     def _require_free(self, name: str, but_for: str | None = None) -> None:
         if against := objection(name):

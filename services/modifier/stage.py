@@ -12,12 +12,11 @@ from pydantic import Field
 
 from common import durable, manifest
 from common.artifacts import describe
-from common.errors import ConfigError
 from common.options import complaints
 from common.settings import Section
 from common.shelves import Shelf
 from common.stage import Book, Facts, Stage
-from services.modifier.chain import Spec, build
+from services.modifier.chain import Spec, build, problems_of
 from services.modifier.members import Members
 from services.modifier.naming import find
 from services.modifier.packages.package import Package
@@ -64,11 +63,7 @@ class Modifier(Stage):
             problems += options.packer(self.settings.global_.library).check(self.settings, self.row)
         except ValueError as error:
             problems.append(str(error))
-        try:
-            build(options.modifications)
-        except ConfigError as error:
-            problems += error.problems
-        return problems
+        return [*problems, *problems_of(options.modifications)]
 
     def process(self, book: Book, work: Path) -> Facts:
         """Apply the modifications in their order and pack what is left."""
