@@ -24,7 +24,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
 
 
 def test_the_layout_makes_no_difference(make: Callable[..., Stage], library: Library) -> None:
-    """All of them in one chain, strict where they can be, on members as files and as one tar: byte for byte the same."""
+    """All of them in one chain, strict where they can be, on files and on one tar: byte for byte the same."""
     sidecars = {}
     for layout in ("files", "tar"):
         folder = library.folder / layout / BARCODE
