@@ -30,6 +30,8 @@ _TICK = 0.2
 # A loop that has not turned for this long, in seconds, while it has no book in hand, hangs; so does the watchdog.
 _STUCK = 30.0
 _HALT_FIRST, _HALT_MOST = 1.0, 60.0
+# After a book, in seconds, before an idle worker looks again.
+_QUICK = 0.02
 # A token that could not even be given a verdict is looked at again after so many seconds.
 _LOOK_AGAIN = 60.0
 
@@ -54,7 +56,7 @@ class Worker:
         self._stranded: list[Attempt] = []
         self._halts, self._board_halted = 0, False
         self._reaping = threading.Lock()
-        self._turned = self._beaten = self._reaped = self._watched = time.monotonic()
+        self._turned = self._beaten = self._reaped = self._watched = self._busy = time.monotonic()
         self._ended = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -116,8 +118,11 @@ class Worker:
         if held is None:
             self._idle()
             # Jitter, so that idle workers on many hosts do not ask the file server in step.
-            return self._wait(self.desk.settings.global_.poll * random.uniform(0.5, 1))  # noqa: S311
-        return self._attempt(held)
+            longest = pause(self.desk.settings.global_.poll, self._turned - self._busy)
+            return self._wait(longest * random.uniform(0.5, 1))  # noqa: S311
+        self._attempt(held)
+        self._busy = time.monotonic()
+        return None
 
     def _idle(self) -> None:
         """The board answers; and where no book is left at all, there is none to halt over."""
@@ -311,6 +316,11 @@ class Worker:
         if self.stopping_since is not None:
             return False, "stopping"
         return (False, "halted") if self._halts else (True, "ready")
+
+
+def pause(poll: float, idle: float) -> float:
+    """How long a worker that was idle for `idle` seconds waits: where a book went, the next is often close behind."""
+    return min(poll, _QUICK + idle / 4)
 
 
 def _pipes(desk: Desk) -> tuple[object, ...]:

@@ -182,10 +182,23 @@ def test_idle_workers_wait_in_no_step(root: Path, monkeypatch: pytest.MonkeyPatc
     """With nothing to do a worker waits between half of the poll and the whole of it, never the same."""
     bench = Bench(root, poll=0.4)
     found = waits(bench, monkeypatch)
+    bench.worker._busy -= 100
     for _ in range(60):
         bench.worker._turn()
     assert 0.2 <= min(found) < 0.25
     assert 0.35 < max(found) <= 0.4
+
+
+def test_after_a_book_the_next_is_looked_for_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that just had a book waits for a moment only, and the longer it has none, the longer, up to the poll."""
+    bench = Bench(root, poll=0.4)
+    found = waits(bench, monkeypatch)
+    bench.worker._busy -= 100
+    bench.put("A1")
+    bench.worker._turn()
+    bench.worker._turn()
+    assert 0.01 <= found[-1] < 0.1
+    assert [round(worker.pause(0.4, idle), 3) for idle in (0, 0.4, 1.2, 1.6, 99)] == [0.02, 0.12, 0.32, 0.4, 0.4]
 
 
 def test_a_turn_is_a_sign_of_life(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
