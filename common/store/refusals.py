@@ -43,6 +43,7 @@ _VARIABLES = {
 _ARCHIVE = "Take another storage class, or set `read_back: false` for the uploader."
 _BY_ITSELF = "The stage goes on by itself."
 _REACH = f"See that it runs, and that the endpoint's variable and the network are right. {_BY_ITSELF}"
+_TRUST = "Name the authority that signed it in AWS_CA_BUNDLE, and start the stage again."
 _KEYS = "See that the credentials are right, and may list, read and write there. Then start the stage again."
 _MAKE = f"Make the bucket, or correct `done_bucket`. {_BY_ITSELF}"
 _LATER = f"See what the store's own logs say. {_BY_ITSELF}"
@@ -89,7 +90,7 @@ def verdict(bucket: str, error: Exception) -> StageError:
         reason, cure = f"{named} answers {status}{f' ({code})' if code else ''}.", _LATER
     else:
         cause = next((words for word, words in _CAUSES.items() if word in text), "it does not answer")
-        reason, cure = f"{named} cannot be reached: {cause}.", _REACH
+        reason, cure = f"{named} cannot be reached: {cause}.", _TRUST if "certificate" in cause else _REACH
     return Halt(reason, cure)
 
 

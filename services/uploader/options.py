@@ -13,8 +13,8 @@ from common.store import Puts
 from common.store.labels import check_labels
 from common.store_keys import DEFAULT, check_template
 
-# Objects of these classes cannot be read until somebody has them restored.
-_ARCHIVED = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE"}
+# Objects of these classes cannot be read until somebody has them restored; Google's can.
+_ARCHIVED = {"s3": {"GLACIER", "DEEP_ARCHIVE"}, "az": {"ARCHIVE"}}
 _SMALLEST, _LARGEST = 5 * 2**20, 2**30
 
 
@@ -41,11 +41,13 @@ class Options(Section):
         return Puts(self.part_size, self.concurrency, self.storage_class, self.metadata, self.read_back)
 
 
-def wrong(options: Mapping[str, Any]) -> list[str]:
-    """A sentence for each option that cannot be."""
+def wrong(options: Mapping[str, Any], bucket: str) -> list[str]:
+    """A sentence for each option that cannot be, or not for that done bucket."""
     if problems := complaints(Options, options):
         return problems
     chosen = Options.model_validate(options)
-    if chosen.read_back and (chosen.storage_class or "").upper() in _ARCHIVED:
+    if chosen.read_back and (chosen.storage_class or "").upper() in _ARCHIVED.get(
+        bucket.partition("://")[0].lower(), ()
+    ):
         return [f"Objects of the storage_class {chosen.storage_class} cannot be read back. Set read_back: false."]
     return []

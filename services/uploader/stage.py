@@ -38,8 +38,8 @@ class Uploader(Stage):
 
     def check(self) -> list[str]:
         """Say which options are wrong, and whether the done bucket can be; an object store is not asked."""
-        problems = options.wrong(self.options)
         bucket = self.settings.global_.done_bucket
+        problems = options.wrong(self.options, bucket)
         return [*problems, *(self._check_url(bucket) if is_url(bucket) else self._check_folder(bucket))]
 
     def _check_url(self, bucket: str) -> list[str]:

@@ -1,0 +1,38 @@
+"""What an object store's errors mean for the stage: those that no server of the tests can be made to say."""
+
+from __future__ import annotations
+
+import pytest
+from obstore.exceptions import BaseError, GenericError, PermissionDeniedError
+
+from common.errors import Halt, Retry
+from common.store.refusals import verdict
+
+_STATUS = "Server returned non-2xx status code: {}: <Error><Code>{}</Code></Error>"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "cure"),
+    [
+        (PermissionDeniedError(_STATUS.format(403, "InvalidObjectState")), "archived", "read_back: false"),
+        (GenericError(_STATUS.format(400, "InvalidStorageClass")), "answers 400 (InvalidStorageClass)", "logs"),
+        (GenericError(_STATUS.format(503, "SlowDown")), "answers 503 (SlowDown)", "goes on by itself"),
+        (GenericError(_STATUS.format(404, "ContainerNotFound")), "There is no done bucket", "Make the bucket"),
+        (GenericError("PUT http://169.254.169.254/latest/api/token in 1s"), "No credentials", "AWS_ACCESS_KEY_ID"),
+        (GenericError("error sending request: invalid peer certificate"), "certificate", "AWS_CA_BUNDLE"),
+        (GenericError("of a kind that nobody knows ?sig=canary"), "cannot be reached", "goes on by itself"),
+    ],
+)
+def test_an_error_holds_the_stage_with_a_cure(error: BaseError, reason: str, cure: str) -> None:
+    """In our own words: what the library says may hold a signature."""
+    held = verdict("s3://books", error)
+    assert isinstance(held, Halt)
+    assert reason in held.reason
+    assert cure in held.cure
+    assert "canary" not in f"{held.reason} {held.cure}"
+
+
+@pytest.mark.parametrize("code", ["BadDigest", "IncompleteBody", "NoSuchUpload", "XAmzContentSHA256Mismatch"])
+def test_what_went_wrong_on_the_way_is_sent_again(code: str) -> None:
+    """The bytes, or an upload that a lifecycle rule took away: this book only."""
+    assert isinstance(verdict("s3://books", GenericError(_STATUS.format(400, code))), Retry)
