@@ -1,7 +1,7 @@
 """`doctor`: tries out whether the board's promises hold on the file system it is on, and whether the stages can start.
 
 Safe while everything runs: it works in a folder of its own, and puts nothing into the buckets but a file whose name no
-token can have. It leaves nothing behind.
+token can have; into a done bucket in an object store, a hidden object. It leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from services.orchestrator import probes
 from services.orchestrator.findings import MUST, OK, WARNING, Finding
 from services.orchestrator.mounts import judge, mount_of
 from services.orchestrator.probe_site import Site, opened
+from services.orchestrator.probe_store import done_bucket
 from services.orchestrator.render import plain
 
 # How many tokens two processes race for.
@@ -51,6 +52,7 @@ def examine(settings: Settings, claims: int) -> Generator[Finding, None, None]:
     """All findings, one after the other as they are made."""
     yield from _file_systems(settings)
     yield from _probed(settings, claims)
+    yield from done_bucket(settings)
     yield from _stages(settings)
 
 

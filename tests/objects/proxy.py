@@ -22,9 +22,15 @@ ANSWER_LOST, RESET_AFTER = "carried out, then 500", "carried out, then reset"
 LATE, CUT_BODY, CUT_ANSWER = "late", "body cut", "answer cut"
 # A 200 whose body is an error, as S3 may end a multipart upload.
 ERROR_IN_200 = "error in a 200"
+DENIED = "403"
 FLIPPED = "one bit of the body changed"
 FAULTS = (REFUSED, SLOW_DOWN, RESET_BEFORE, ANSWER_LOST, RESET_AFTER, LATE, CUT_BODY, CUT_ANSWER, ERROR_IN_200)
-_CODES = {REFUSED: (500, "InternalError"), SLOW_DOWN: (503, "SlowDown"), ANSWER_LOST: (500, "InternalError")}
+_CODES = {
+    REFUSED: (500, "InternalError"),
+    SLOW_DOWN: (503, "SlowDown"),
+    ANSWER_LOST: (500, "InternalError"),
+    DENIED: (403, "AccessDenied"),
+}
 
 
 @dataclass
@@ -102,7 +108,7 @@ class Proxy:
             raise ConnectionResetError
 
     async def _answer(self, request: Request, fault: str) -> bytes:
-        if fault in (REFUSED, SLOW_DOWN):
+        if fault in (REFUSED, SLOW_DOWN, DENIED):
             return _error(*_CODES[fault])
         if fault == ERROR_IN_200:
             return _error(200, "InternalError")
