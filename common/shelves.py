@@ -108,13 +108,14 @@ class Shelf:
                 at += len(chunk)
                 yield chunk
         finally:
-            if fd != self._tar:
+            # The tar is the shelf's, which may be closed by now: a reader that was given up ends when it is swept up.
+            if member.offset is None:
                 os.close(fd)
 
     def open(self, name: str, member: Member) -> IO[bytes]:
         """The same bytes as an unbuffered file."""
         fd, at = self._open(name, member)
-        return _Slice(fd, at, member.size, closes=fd != self._tar)
+        return _Slice(fd, at, member.size, closes=member.offset is None)
 
     def path(self, name: str, member: Member) -> Path | None:
         """The file that is this member; None where all lie in one tar."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -90,6 +92,24 @@ def test_damage_on_the_disk_sends_the_book_back(folder: Path, make: Make, kind: 
     assert not [name for name in os.listdir(scratch) if name.startswith(".")]
     workfiles.drop_scratch(folder, "claim")
     assert sorted(os.listdir(folder)) == ["decryptor", "extractor"]
+
+
+@pytest.mark.parametrize("kind", READING)
+def test_a_full_disk_is_an_error_and_leaves_nothing_open(folder: Path, make: Make, kind: str) -> None:
+    """What the disk does not take ends the attempt at once, with the operating system's own reason."""
+    book = extract(folder, make, archive_of(odd_book()), layout="tar")
+    (folder / "work").mkdir()
+    modifier = make(Modifier, package=kind, modifications=[])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            modifier.process(book, folder / "work")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def _spoil(extracted: Path, damage: str) -> int | None:

@@ -29,8 +29,10 @@ class ZipOutput:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._zip.close()
-        self._file.close()
+        try:
+            self._zip.close()
+        finally:
+            self._file.close()
 
     def add(self, name: str, size: int, chunks: Iterable[bytes], *, stored: bool) -> None:
         """Append a member of `size` bytes, as it is or deflated."""
