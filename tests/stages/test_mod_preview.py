@@ -198,12 +198,30 @@ assert len(desk.sidecars()) == 3
 """
 
 
+_EVIL = """
+import sys
+sys.path[:0] = [{tests!r}]
+from pathlib import Path
+from modifying import Desk
+from pictures import HOSTILE
+from services.modifier.modifications.images import ImageError, small
+desk = Desk(Path({folder!r}, "desk"), {{name: data for name, (data, _) in HOSTILE.items()}})
+for name in HOSTILE:
+    try:
+        small(desk.members, name, 800)
+    except ImageError:
+        continue
+    raise AssertionError(name)
+"""
+
+
 @pytest.mark.slow
-def test_memory_is_bounded(tmp_path: Path) -> None:
-    """1,500 pages of full size, and for the cover one of the largest that are decoded at all: under 120 MB."""
-    for name, data in {"page": tiff((3164, 4992)), "picture": jp2((1582, 2496)), "cover": tiff((7900, 8000))}.items():
+@pytest.mark.parametrize("script", [_LARGE, _EVIL], ids=["large", "hostile"])
+def test_memory_is_bounded(tmp_path: Path, script: str) -> None:
+    """1,500 full pages and a cover as large as any that is decoded, or every hostile image: under 120 MB."""
+    for name, data in {"page": tiff((3164, 4992)), "picture": jp2((1582, 2496)), "cover": tiff((7900, 7000))}.items():
         (tmp_path / name).write_bytes(data)
-    script = _LARGE.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    script = script.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
     done, peak = measured([sys.executable, "-c", script])
     assert done.returncode == 0, done.stderr
     assert peak < 120, f"{peak:.0f} MB"

@@ -34,8 +34,8 @@ _READERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
 _LARGEST_FILE = 16 << 20
 # At 600 dots an inch nearly three metres.
 _LONGEST_SIDE = 65_535
-# What an image may take in memory while it is decoded, in bytes: 33 by 34 centimetres in two colours, 600 dots an inch.
-_MOST_MEMORY = 64_000_000
+# What an image may take in memory while it is decoded, in bytes: 33 by 30 centimetres in two colours, 600 dots an inch.
+_MOST_MEMORY = 56_000_000
 # How often a JP2 can be halved by not decoding all of it; Google's have at least so many levels.
 _LEVELS = 5
 _BAND_ROWS = 256
