@@ -4,77 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from decrypting import PLAIN, Desk, encrypt
 
-from common import config, ledger
-from common.stage import Book, Halt, Redo, Reject, StageError
-from services.decryptor.stage import Decryptor
-
-PLAIN = os.urandom(300_000)
-CONFIG = """\
-global:
-  gpg_passphrase_file: passphrase
-  temp_dir: tmp
-filters:
-  - name: decryptor
-    class: Decryptor
-    input_pipe: pipeline/01_incoming
-    output_pipe: pipeline/02_decrypted
-    options: {OPTIONS}
-"""
-
-
-def encrypt(data: bytes, home: Path, *more: str, passphrase: str = "correct horse") -> bytes:
-    """What gpg makes of `data`, with a passphrase of its own on a descriptor."""
-    home.mkdir(mode=0o700, exist_ok=True)
-    read, write = os.pipe()
-    os.write(write, passphrase.encode())
-    os.close(write)
-    how = ["--batch", "--quiet", "--homedir", str(home), "--pinentry-mode", "loopback", "--passphrase-fd", str(read)]
-    aes = () if "--cipher-algo" in more else ("--cipher-algo", "AES256")
-    command = ["gpg", *how, "--symmetric", *aes, "--compress-algo", "none", *more]
-    try:
-        return subprocess.run(command, input=data, check=True, capture_output=True, pass_fds=[read]).stdout
-    finally:
-        os.close(read)
+from common import ledger
+from common.stage import Halt, Redo, Reject
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One home for all that is encrypted here: starting its agent takes longer than all else."""
+    folder = tmp_path_factory.mktemp("h") / "h"
+    yield folder
+    subprocess.run(["gpgconf", "--homedir", str(folder), "--kill", "all"], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def good(home: Path) -> bytes:
     """A sound archive."""
-    return encrypt(PLAIN, tmp_path_factory.mktemp("gpg") / "home")
-
-
-class Desk:
-    """A decryptor and one book before it."""
-
-    def __init__(self, folder: Path, options: str = "{}") -> None:
-        (folder / "passphrase").write_text("correct horse\n")
-        path = folder / "config.yaml"
-        path.write_text(CONFIG.replace("{OPTIONS}", options))
-        settings = config.load(path)
-        self.stage = Decryptor(settings, settings.row("decryptor"))
-        self.book = Book("A1", folder / "processing" / "A1", "", upstream=("downloader",))
-        self.work = folder / "work"
-        self.work.mkdir()
-        (self.book.folder / "downloader").mkdir(parents=True)
-
-    def decrypt(self, archive: bytes) -> dict[str, object]:
-        """Let the stage work on these bytes."""
-        (self.book.folder / "downloader" / "A1.tar.gz.gpg").write_bytes(archive)
-        return dict(self.stage.process(self.book, self.work) or {})
-
-    def verdict(self, archive: bytes) -> StageError:
-        """The error that the stage raises; nothing may be left in its scratch folder."""
-        with pytest.raises(StageError) as caught:
-            self.decrypt(archive)
-        assert list(self.work.iterdir()) == []
-        return caught.value
+    return encrypt(PLAIN, home)
 
 
 @pytest.fixture
@@ -94,37 +49,12 @@ def test_good(desk: Desk, good: bytes) -> None:
 
 
 @pytest.mark.quirk("gpg-wrong-passphrase")
-def test_wrong_passphrase(desk: Desk, tmp_path: Path) -> None:
+def test_wrong_passphrase(desk: Desk, home: Path, tmp_path: Path) -> None:
     """A wrong passphrase halts the stage; once the file holds the right one the same stage goes on."""
-    archive = encrypt(PLAIN, tmp_path / "home", passphrase="battery staple")
+    archive = encrypt(PLAIN, home, passphrase="battery staple")
     assert isinstance(desk.verdict(archive), Halt)
     (tmp_path / "passphrase").write_text("battery staple\n")
     desk.decrypt(archive)
-
-
-def flipped(good: bytes) -> bytes:
-    """An archive with one wrong bit in its middle."""
-    bad = bytearray(good)
-    bad[len(good) // 2] ^= 1
-    return bytes(bad)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(flipped, marks=pytest.mark.quirk("gpg-flipped-bit"), id="flipped bit"),
-        pytest.param(lambda good: good[:-1000], marks=pytest.mark.quirk("gpg-truncated"), id="cut late"),
-        pytest.param(lambda good: good[:200], marks=pytest.mark.quirk("gpg-truncated"), id="cut early"),
-        pytest.param(
-            lambda _: b"<html>Sign in</html>" * 50, marks=pytest.mark.quirk("gpg-login-page"), id="login page"
-        ),
-        pytest.param(lambda _: b"", marks=pytest.mark.quirk("gpg-empty"), id="empty"),
-        pytest.param(lambda _: os.urandom(5000), marks=pytest.mark.quirk("gpg-junk"), id="junk"),
-    ],
-)
-def test_damage(desk: Desk, good: bytes, damage: Callable[[bytes], bytes]) -> None:
-    """A flipped bit, a cut, a login page, junk or nothing at all: fetched again, never a matter of the passphrase."""
-    assert isinstance(desk.verdict(damage(good)), Redo)
 
 
 def test_damaged_session_key(desk: Desk, good: bytes) -> None:
@@ -135,9 +65,9 @@ def test_damaged_session_key(desk: Desk, good: bytes) -> None:
         desk.verdict(bytes(bad))
 
 
-def test_one_book_that_no_passphrase_opens(desk: Desk, good: bytes, tmp_path: Path) -> None:
+def test_one_book_that_no_passphrase_opens(desk: Desk, good: bytes, home: Path) -> None:
     """A single archive that looks like a wrong passphrase halts once; when others can be opened it is fetched again."""
-    other = encrypt(PLAIN, tmp_path / "home", passphrase="battery staple")
+    other = encrypt(PLAIN, home, passphrase="battery staple")
     assert isinstance(desk.verdict(other), Halt)
     halted = {"time": ledger.now(), "event": "halted", "stage": "decryptor"}
     time.sleep(0.01)
@@ -163,9 +93,8 @@ def test_too_large(tmp_path: Path, good: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def old(home: Path) -> bytes:
     """An archive of former times, without an integrity packet."""
-    home = tmp_path_factory.mktemp("old") / "home"
     try:
         made = encrypt(PLAIN, home, "--rfc2440", "--cipher-algo", "CAST5", "--disable-mdc")
     except subprocess.CalledProcessError:
@@ -201,13 +130,60 @@ def test_a_cut_without_integrity_packet(tmp_path: Path, old: bytes) -> None:
     lenient.stage.close()
 
 
+def homes(desk: Desk) -> list[Path]:
+    """The homes that this process's gpg has."""
+    return [path for parent in (Path("/dev/shm"), desk.tmp) for path in parent.glob(f"grin-gpg-{os.getpid()}-*")]
+
+
 def test_home_is_private_and_removed(desk: Desk, good: bytes) -> None:
     """gpg's home can be entered by its owner alone, and is gone afterwards."""
     desk.decrypt(good)
-    home = desk.stage._running().home
+    [home] = homes(desk)
     assert home.stat().st_mode & 0o777 == 0o700
+    assert home.parent == Path("/dev/shm")
     desk.stage.close()
-    assert not home.exists()
+    assert homes(desk) == []
+
+
+@pytest.mark.parametrize("memory", ["absent", "full"])
+def test_home_without_memory(desk: Desk, good: bytes, monkeypatch: pytest.MonkeyPatch, memory: str) -> None:
+    """Where memory has no place for it, or no room, the home lies in temp_dir, as private."""
+    place = {"absent": "/nowhere", "full": "/proc/self/fdinfo"}[memory]
+    monkeypatch.setattr("services.decryptor.gpg._MEMORY", Path(place))
+    desk.decrypt(good)
+    [home] = homes(desk)
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert home.parent == desk.tmp
+    desk.stage.close()
+    assert homes(desk) == []
+
+
+def test_home_that_somebody_tidied_away(desk: Desk, good: bytes) -> None:
+    """A home that is gone is made again; it is no damage of the next archive."""
+    desk.decrypt(good)
+    shutil.rmtree(homes(desk)[0])
+    (desk.work / "A1.tar.gz").unlink()
+    desk.decrypt(good)
+
+
+def test_home_of_a_killed_process(desk: Desk, good: bytes) -> None:
+    """What a process leaves that was killed in the middle is gone after the next start; the living one's stays."""
+    script = "import sys, time; from pathlib import Path; from services.decryptor.gpg import Gpg; g = Gpg(Path('x'))"
+    command = [sys.executable, "-c", f"{script}; print(g.home, flush=True); time.sleep(60)"]
+    left = []
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in processes:
+        assert process.stdout
+        left.append(Path(process.stdout.readline().strip()))
+        process.stdout.close()
+    processes[0].kill()
+    processes[0].wait()
+    assert all(home.is_dir() for home in left)
+    desk.decrypt(good)
+    assert [home.is_dir() for home in left] == [False, True]
+    processes[1].kill()
+    processes[1].wait()
+    left[1].rmdir()
 
 
 def test_a_full_disk(desk: Desk, good: bytes) -> None:
@@ -218,10 +194,10 @@ def test_a_full_disk(desk: Desk, good: bytes) -> None:
 
 
 @pytest.mark.parametrize("passphrase", ["größer", "\N{RIGHTWARDS ARROW} to the east", " space at both ends "])
-def test_a_passphrase_of_any_letters(desk: Desk, tmp_path: Path, passphrase: str) -> None:
+def test_a_passphrase_of_any_letters(desk: Desk, home: Path, tmp_path: Path, passphrase: str) -> None:
     """The bytes of the passphrase's file are what opens the archive."""
     (tmp_path / "passphrase").write_text(f"{passphrase}\n", encoding="utf-8")
-    desk.decrypt(encrypt(PLAIN, tmp_path / "home", passphrase=passphrase))
+    desk.decrypt(encrypt(PLAIN, home, passphrase=passphrase))
 
 
 def test_a_passphrase_of_two_lines(desk: Desk, good: bytes, tmp_path: Path) -> None:
