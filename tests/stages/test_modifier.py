@@ -63,12 +63,14 @@ def test_the_package_holds_googles_members_byte_for_byte(modify: Modify, folder:
 
 
 def test_headers_say_nothing_of_this_machine(modify: Modify, folder: Path) -> None:
-    """Sorted names, a fixed time and mode, no owner; and a gzip header without time and name."""
+    """The METS, then sorted names; a fixed time and mode, no owner; and a gzip header without time and name."""
     modify(book_of(pages()))
     path = folder / "modifier" / f"{BARCODE}.tar.gz"
     with tarfile.open(path) as tar:
         headers = tar.getmembers()
-    assert [header.name for header in headers] == sorted(header.name for header in headers)
+    mets, *others = (header.name for header in headers)
+    assert mets == f"TESTLIB_{BARCODE}.xml"
+    assert others == sorted(others)
     facts = {(header.mtime, header.mode, header.uid, header.gid, header.uname, header.gname) for header in headers}
     assert facts == {(315_532_800, 0o644, 0, 0, "", "")}
     assert path.read_bytes()[3:8] == bytes(5)
