@@ -96,8 +96,8 @@ class Server:
             retry_config=retries,
         )
 
-    def unfinished(self, prefix: str) -> int:
-        """How many uploads in parts are begun and not completed, below a prefix."""
+    def unfinished(self) -> int:
+        """How many uploads in parts were begun and neither completed nor given up; nobody sees their parts."""
         port = self._ports[2 * _PARTS.index("filer")]
         url = f"http://127.0.0.1:{port}/buckets/{self.bucket}/.uploads/?limit=1000"
         with suppress(HTTPError), urlopen(Request(url, headers={"Accept": "application/json"})) as answer:

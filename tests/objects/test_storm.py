@@ -26,7 +26,7 @@ def told(watch: Watch, proxy: Proxy, began: float) -> str:
     took = time.monotonic() - began
     return (
         f"{len(proxy.seen)} requests, of them {proxy.counts.total()} went wrong ({faults}); {seen}"
-        f"; at most {watch.unfinished} unfinished uploads at once; {took:.0f} s"
+        f"; at most {watch.unfinished} unfinished large uploads at once, {watch.left()} at the end; {took:.0f} s"
     )
 
 

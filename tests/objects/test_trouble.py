@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tests.helpers import until
 from tests.objects import proxy as faults
-from tests.objects.proxy import Proxy, proxying
+from tests.objects.proxy import Proxy, Request, proxying
 from tests.objects.server import Server
-from tests.objects.stand import Stand, barcodes
+from tests.objects.stand import LARGE_EVERY, Stand, barcodes
 
 
 def words(stand: Stand, book: str, kind: str) -> list[str]:
@@ -78,6 +78,33 @@ def test_a_server_that_is_down_for_a_while(stand_at: Callable[..., Stand], s3_se
     assert all("cannot be reached" in reason for reason in reasons)
     done = [e for book in books for e in stand.line.events(book) if e["event"] == "done" and e["stage"] == "uploader"]
     assert {event["attempt"] for event in done} == {1}
+
+
+class Ends(Proxy):
+    """Spoils the completion of each large upload once, each time in another way."""
+
+    def choose(self, request: Request) -> str:
+        """The next of the faults, at the first completion of an upload."""
+        upload = request.target.partition("uploadId=")[2]
+        if request.method != "POST" or not upload or upload in self.spoilt or not self.left:
+            return ""
+        self.spoilt.add(upload)
+        return self.left.pop()
+
+
+def test_the_end_of_a_large_upload(stand_at: Callable[..., Stand], s3_server: Server) -> None:
+    """Refused, failed in a 200, or carried out and never answered: the object is there, whole, all the same."""
+    ways = [faults.SLOW_DOWN, faults.ERROR_IN_200, faults.ANSWER_LOST, faults.RESET_AFTER, faults.CUT_ANSWER]
+    books = [f"B{LARGE_EVERY * number}" for number in range(len(ways))]
+    with proxying(Ends(s3_server.endpoint)) as proxy:
+        proxy.spoilt, proxy.left = set(), list(ways)
+        stand = stand_at(proxy.endpoint)
+        stand.make(*books)
+        stand.man(1)
+        stand.wait_for(2, len(books))
+        stand.end()
+        assert proxy.counts == dict.fromkeys(ways, 1)
+    stand.all_home(books)
 
 
 def test_bytes_that_change_on_their_way(stand_at: Callable[..., Stand], s3_server: Server) -> None:

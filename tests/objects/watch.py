@@ -16,6 +16,7 @@ class Watch:
     def __init__(self, stand: Stand) -> None:
         self.stand = stand
         self.looks = self.read = self.unfinished = 0
+        self._before = stand.server.unfinished()
         self.partial: list[str] = []
         self.dice = random.Random(7)
 
@@ -23,11 +24,15 @@ class Watch:
         """List everything, and read a few of the objects."""
         keys = self.stand.keys()
         self.looks += 1
-        self.unfinished = max(self.unfinished, self.stand.server.unfinished(self.stand.prefix))
+        self.unfinished = max(self.unfinished, self.left())
         for key in self.dice.sample(keys, min(3, len(keys))):
             self.read += 1
             if not self.stand.whole(key):
                 self.partial.append(key)
+
+    def left(self) -> int:
+        """How many uploads in parts are unfinished at this moment."""
+        return self.stand.server.unfinished() - self._before
 
 
 @contextmanager
