@@ -31,7 +31,7 @@ _ARCHIVED = {"InvalidObjectState", "BlobArchived"}
 _CAUSES = {
     "dns error": "its host's name is not known",
     "Connection refused": "its host refuses the connection",
-    "certificate": "its certificate is not trusted",
+    "InvalidCertificate": "its certificate is not trusted",
     "TimedOut": "it did not answer in time",
     "operation timed out": "it did not answer in time",
 }

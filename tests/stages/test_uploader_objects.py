@@ -336,8 +336,8 @@ CANARY = "canary0123456789SECRET"
     [
         ("AWS_SECRET_ACCESS_KEY", CANARY, "refuses us"),
         ("AWS_ACCESS_KEY_ID", CANARY, "refuses us"),
-        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "cannot be reached"),
-        ("AWS_ENDPOINT_URL_S3", "http://no-such-host.invalid", "cannot be reached"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1", "its host refuses the connection"),
+        ("AWS_ENDPOINT_URL_S3", "http://no-such-host.invalid", "its host's name is not known"),
     ],
 )
 def test_a_store_that_is_away_or_refuses_holds_the_stage(
