@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import ObjectStore
 
 from common.artifacts import Artifact, describe_bytes
@@ -51,7 +51,11 @@ class ObjectBucket(Bucket):
 
     def _has_any(self) -> bool:
         with putting(self.name):
-            return any(len(page) for page in obstore.list(self._store, chunk_size=1))
+            try:
+                return any(len(page) for page in obstore.list(self._store, chunk_size=1))
+            except InvalidPathError:
+                # Somebody else's object with an odd key is one, too, and in nobody's way.
+                return True
 
     def size(self, key: str) -> int | None:
         """The bytes of an object; None when there is none."""

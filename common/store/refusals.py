@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
 from common.errors import Halt, Retry, StageError
 from common.store.urls import split
@@ -46,6 +46,9 @@ _REACH = f"See that it runs, and that the endpoint's variable and the network ar
 _TRUST = "Name the authority that signed it in AWS_CA_BUNDLE, and start the stage again."
 _KEYS = "See that the credentials are right, and may list, read and write there. Then start the stage again."
 _MAKE = f"Make the bucket, or correct `done_bucket`. {_BY_ITSELF}"
+# A key of somebody else's, such as a//b, which the library cannot take for a path.
+_ODD = re.compile(r'Path "([^"]{1,200})')
+_APART = f"Remove or rename it, or give the done bucket a prefix of its own. {_BY_ITSELF}"
 _LATER = f"See what the store's own logs say. {_BY_ITSELF}"
 
 
@@ -80,6 +83,8 @@ def verdict(bucket: str, error: Exception) -> StageError:
         return Retry(f"An object did not get to the done bucket {bucket} as it was sent ({code}).")
     if any(word in text for word in _ASKED):
         reason, cure = f"No credentials for the done bucket {bucket} were found.", credentials(bucket)
+    elif isinstance(error, InvalidPathError):
+        reason, cure = f"{named} has an object whose key is no path: {_first(_ODD, text)}.", _APART
     elif status == "404" or any(word in text for word in _MISSING):
         reason, cure = f"There is no done bucket {bucket}.", _MAKE
     elif code in _ARCHIVED:

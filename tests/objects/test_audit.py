@@ -14,7 +14,7 @@ from obstore.store import LocalStore, ObjectStore
 from services.orchestrator import auditing
 from tests.audits import Shelf, findings
 from tests.objects import proxy as faults
-from tests.objects.proxy import Proxy, proxying
+from tests.objects.proxy import Proxy, Request, proxying
 from tests.objects.server import Server
 
 BOOKS = ("A1", "A2", "A3")
@@ -205,6 +205,31 @@ def test_a_server_that_fails_is_no_missing_book(
     proxy.down = True
     assert shelf.audit("--fix") == 3
     assert "cannot be reached" in capsys.readouterr().err
+
+
+class Odd(Proxy):
+    """Lists an object under a key that no path can be."""
+
+    async def _answer(self, request: Request, fault: str) -> bytes:
+        answer = await super()._answer(request, fault)
+        return answer.replace(b"/C0/C0.txt</Key>", b"/C0//0.txt</Key>")
+
+
+def test_somebody_elses_odd_object(
+    tmp_path: Path, s3_server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It keeps nobody from putting books; an audit, which cannot list what comes after it, ends and names it."""
+    with proxying(Odd(s3_server.endpoint)) as proxy:
+        for name, value in s3_server.environ(proxy.endpoint).items():
+            monkeypatch.setenv(name, value)
+        shelf = Shelf(tmp_path, s3_server.url())
+        shelf.deliver("C0")
+        shelf.forget()
+        shelf.deliver("C1")
+        assert shelf.audit("--fix") == 3
+        said = capsys.readouterr().err
+        assert "/C0//0.txt" in said and "rename it" in said
+        assert shelf.audit("C1", "--deep") == 0
 
 
 def test_keys_that_are_refused(
