@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from services.modifier.modification import Modification
@@ -26,25 +27,30 @@ SHIPPED: Mapping[str, str] = {
 Spec = str | dict[str, dict[str, Any] | None]
 
 
-def problems_of(specs: Sequence[Spec]) -> list[str]:
+def problems_of(specs: Sequence[Spec], base: Path) -> list[str]:
     """A sentence for each thing that is wrong with the chain."""
     problems: list[str] = []
     for spec in specs:
         try:
-            problems += [f"Modification {_split(spec)[0]}: {problem}" for problem in _make(spec).check()]
+            problems += [f"Modification {_split(spec)[0]}: {problem}" for problem in _make(spec, base).check()]
         except ValueError as error:
             problems.append(str(error))
     return problems
 
 
-def build(specs: Sequence[Spec]) -> list[Modification]:
-    """Make the modifications, in their order; ValueError when one cannot be made, as `problems_of` has said before."""
-    return [_make(spec) for spec in specs]
+def build(specs: Sequence[Spec], base: Path) -> list[Modification]:
+    """Make the modifications, in their order; ValueError when one cannot be made, as `problems_of` has said before.
+
+    `base` is the configuration's folder.
+    """
+    return [_make(spec, base) for spec in specs]
 
 
-def _make(spec: Spec) -> Modification:
+def _make(spec: Spec, base: Path) -> Modification:
     name, options = _split(spec)
-    return find("modification", name, SHIPPED, Modification)(options)
+    made = find("modification", name, SHIPPED, Modification)(options)
+    made.base = base
+    return made
 
 
 def _split(spec: Spec) -> tuple[str, Mapping[str, Any]]:

@@ -12,6 +12,7 @@ Name it in the modifier's options as `package.module:Greeting`, or as `{"package
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from common.errors import Reject
@@ -37,6 +38,8 @@ class Modification:
     """One check or change of a book's members. Subclasses need `apply`, and a `model` if they take options."""
 
     model: ClassVar[type[Section]] = NoOptions
+    base = Path()
+    """The configuration's folder, to which relative paths among the options are relative."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options

@@ -63,7 +63,7 @@ class Modifier(Stage):
             problems += options.packer(self.settings.global_.library).check(self.settings, self.row)
         except ValueError as error:
             problems.append(str(error))
-        return [*problems, *problems_of(options.modifications)]
+        return [*problems, *problems_of(options.modifications, self.settings.path.parent)]
 
     def process(self, book: Book, work: Path) -> Facts:
         """Apply the modifications in their order and pack what is left."""
@@ -90,7 +90,7 @@ class Modifier(Stage):
     def _apply(self, options: Options, members: Members, book: Book) -> dict[str, Any]:
         learned: dict[str, Any] = {"pages": len(members.pages.images)}
         warnings: dict[str, None] = {}
-        for modification in build(options.modifications):
+        for modification in build(options.modifications, self.settings.path.parent):
             facts = modification.apply(members, book) or {}
             warnings |= dict.fromkeys(facts.get("warnings", ()))
             learned |= facts

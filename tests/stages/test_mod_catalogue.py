@@ -138,11 +138,18 @@ def test_what_is_wrong_is_told_before_the_first_book(
     assert problem in found
 
 
-def test_a_path_must_be_whole_and_a_file(tmp_path: Path) -> None:
-    """A relative path would depend on where the stage was started; a FIFO would never be read to its end."""
-    assert CatalogueRecord({"path": "catalogue.xml"}).check() == [
-        "The option path should be absolute, not catalogue.xml."
-    ]
+def test_a_path_is_relative_to_the_configuration(library: Library, tmp_path: Path) -> None:
+    """Wherever the stage was started."""
+    library.file(collection())
+    modification = CatalogueRecord({"path": library.path.name, "field": FIELD})
+    [found] = modification.check()
+    assert "is not there" in found
+    modification.base = library.path.parent
+    assert modification.check() == []
+
+
+def test_a_path_must_be_a_folder_or_a_file(tmp_path: Path) -> None:
+    """A FIFO would never be read to its end."""
     assert CatalogueRecord({}).check() == ["The option path Field required."]
     os.mkfifo(tmp_path / "fifo")
     [found] = CatalogueRecord({"path": str(tmp_path / "fifo"), "field": FIELD}).check()

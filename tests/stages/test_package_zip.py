@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -30,6 +31,7 @@ def test_unzip_finds_nothing_wrong(folder: Path, make: Make) -> None:
     book = book_of(pages()) | {"märchen/zwölf.txt": b"folder", "empty.txt": b""}
     facts = pack(folder, make, book, "zip")
     path = folder / "modifier" / NAME
+    _require_unzip()
     done = subprocess.run(["unzip", "-t", path], capture_output=True, text=True, check=True)
     assert "No errors detected" in done.stdout
     assert (facts["package"]["name"], facts["package"]["size"]) == (NAME, path.stat().st_size)
@@ -68,13 +70,12 @@ def test_headers_are_plain_and_say_nothing_of_this_machine(folder: Path, make: M
     assert {(info.flag_bits, info.extract_version) for info in infos} == {(0, 20)}
 
 
-@pytest.mark.skipif("ZIP_LARGE" not in os.environ, reason="ZIP_LARGE is not set: it writes 4 GB")
 def test_more_than_the_old_format_holds(folder: Path) -> None:
-    """Members of more than 4 GiB, stored and deflated, and more than 65,535 of them."""
-    size = (1 << 32) + 12_345
+    """With ZIP_LARGE, members of more than 4 GiB, stored and deflated, and more than 65,535 of them; else a few."""
+    size, count = ((1 << 32) + 12_345, 70_000) if "ZIP_LARGE" in os.environ else (5 << 20, 300)
     root = folder / "extractor" / "members"
     root.mkdir(parents=True)
-    listed = {f"{number:08}.txt": Member(0, "", 0) for number in range(70_000)}
+    listed = {f"{number:08}.txt": Member(0, "", 0) for number in range(count)}
     listed |= dict.fromkeys(("a.tif", "b.txt"), Member(size, "", _crc32_of_zeros(size)))
     for name, member in listed.items():
         with (root / name).open("xb") as file:
@@ -83,6 +84,7 @@ def test_more_than_the_old_format_holds(folder: Path) -> None:
         Zip().pack(Members(shelf, listed, folder, BARCODE), Book(BARCODE, folder, ""), folder)
     with zipfile.ZipFile(folder / NAME) as packed:
         assert {info.filename: info.file_size for info in packed.infolist()} == {n: m.size for n, m in listed.items()}
+    _require_unzip()
     done = subprocess.run(["unzip", "-tq", folder / NAME], capture_output=True, text=True, check=False)
     assert (done.returncode, "No errors detected" in done.stdout) == (0, True), done
 
@@ -92,3 +94,8 @@ def _crc32_of_zeros(size: int) -> int:
     for begin in range(0, size, len(block)):
         crc32 = isal_zlib.crc32(block[: size - begin], crc32)
     return crc32
+
+
+def _require_unzip() -> None:
+    if shutil.which("unzip") is None:
+        pytest.skip("UNZIP IS NOT INSTALLED, so that it reads the package is not shown: apt-get install unzip.")

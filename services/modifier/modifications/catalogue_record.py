@@ -42,19 +42,22 @@ class CatalogueRecord(Modification):
         """Say what is wrong with the options, and with the catalogue as far as a glance tells."""
         if problems := super().check():
             return problems
-        options = Options.model_validate(self.options)
+        options = self._chosen()
         if options not in _FINE and not (problems := list(_problems(options))):
             _FINE.add(options)
         return problems
 
     def apply(self, members: Members, book: Book) -> Facts:
         """Write the sidecar, if the catalogue knows the book."""
-        options = Options.model_validate(self.options)
-        document, warnings = _document(options, book.barcode)
+        document, warnings = _document(self._chosen(), book.barcode)
         weighed = weigh(warnings, self.options)
         if document:
             members.sidecar(f"{book.barcode}.catalogue.xml", document)
         return {"warnings": weighed}
+
+    def _chosen(self) -> Options:
+        options = Options.model_validate(self.options)
+        return options.model_copy(update={"path": self.base / options.path})
 
 
 def _document(options: Options, barcode: str) -> tuple[bytes, list[str]]:
@@ -71,9 +74,7 @@ def _document(options: Options, barcode: str) -> tuple[bytes, list[str]]:
 
 def _problems(options: Options) -> Iterator[str]:
     path = options.path
-    if not path.is_absolute():
-        yield f"The option path should be absolute, not {path}."
-    elif not path.exists():
+    if not path.exists():
         yield f"The catalogue {path} is not there."
     elif path.is_dir():
         if options.field:
