@@ -185,7 +185,9 @@ def mets(count: int, chance: random.Random, book: dict[str, bytes], _folder: Pat
     for _ in range(count):
         data = whole
         for _ in range(chance.choice((0, 1, 1, 2, 3))):
-            data = chance.choice((flip, cut, splice, token, token, repeated, encoded))(chance, data)
+            data = chance.choice((flip, cut, splice, token, valued, valued, multiplied, repeated, encoded))(
+                chance, data
+            )
         try:
             parse(data)
         except MetsError as error:
@@ -202,6 +204,26 @@ def token(chance: random.Random, data: bytes) -> bytes:
         return data[:root] + chance.choice(DOCTYPES) + data[root:]
     place = chance.choice((0, root, chance.randrange(len(data) + 1)))
     return data[:place] + chance.choice(TOKENS) + data[place:]
+
+
+def valued(chance: random.Random, data: bytes) -> bytes:
+    """An attribute says something else, and the whole is as well-formed as before."""
+    found = chance.choice([*re.finditer(rb'="([^"]*)"', data)] or [None])
+    if found is None:
+        return data
+    new = chance.choice(
+        (b"", b"9" * 5000, b"-1", b"page", b"record", b"&#10;&amp;", b"../../a", b"a " * 9000, b"n" * 90_000)
+    )
+    return data[: found.start(1)] + new + data[found.end(1) :]
+
+
+def multiplied(chance: random.Random, data: bytes) -> bytes:
+    """An element comes many times, up to two megabytes of it."""
+    found = chance.choice([*re.finditer(rb"<([\w:]+)[^<>]*(?:/>|>[^<]*</\1>)", data)] or [None])
+    if found is None:
+        return data
+    times = min(chance.choice((2, 100, 100_000)), 2_000_000 // len(found[0]))
+    return data[: found.start()] + found[0] * times + data[found.end() :]
 
 
 def repeated(chance: random.Random, data: bytes) -> bytes:

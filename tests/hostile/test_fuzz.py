@@ -43,5 +43,5 @@ def test_fuzzed_input_has_a_verdict(tmp_path: Path, what: str) -> None:
     outcomes = found["outcomes"]
     assert sum(outcomes.values()) == FUZZED
     assert outcomes["success"] > FUZZED / 100
-    assert len(outcomes) >= 5
+    assert len(outcomes) >= 4
     assert peak < 120
