@@ -60,13 +60,18 @@ class Shelf:
         self.line.filters[-1]["options"] = uploader
         self.write()
         self.folder, self.root, self.done = folder, self.line.root, folder / "done"
-        self.settings: Settings = config.load(self.line.config, environ={})
+        self._desks: dict[str, Desk] = {}
+        self.reload()
         self.buckets = self.settings.bucket_paths()
         board.prepare(self.root, self.buckets)
         self.ledger = Ledger(self.root / "ledger")
         self.seeder = board.Seeder(self.root, self.ledger, "s")
-        self._desks: dict[str, Desk] = {}
         self._claims = 0
+
+    def reload(self) -> None:
+        """Workers from now on are new ones, with the configuration as it is written."""
+        self.settings: Settings = config.load(self.line.config, environ={})
+        self._desks.clear()
 
     def write(self, **more: object) -> None:
         """The configuration as it is now."""

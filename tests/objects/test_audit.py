@@ -36,11 +36,9 @@ def opened(
         (tmp_path / "done").mkdir()
         shelf = Shelf(tmp_path, url, **options)
         if tree:
-            rows = [
-                row.model_copy(update={"class_": "tests.objects.trees:Tree"} if row.name == "pack" else {})
-                for row in shelf.settings.filters
-            ]
-            shelf.settings = shelf.settings.model_copy(update={"filters": rows})
+            shelf.line.filters[1]["class"] = "tests.objects.trees:Tree"
+            shelf.write()
+            shelf.reload()
         shelf.deliver(*(books or BOOKS))
         prefix = url.removeprefix(f"s3://{s3_server.bucket}/")
         return shelf, s3_server.store(prefix) if request.param == "s3" else LocalStore(tmp_path / "done")
@@ -127,6 +125,20 @@ def test_an_older_version_is_looked_at_too(opened: Opened, capsys: pytest.Captur
     assert asked(shelf, capsys, "--deep") == []
     shelf.lose_ledgers()
     assert len(asked(shelf, capsys, "--rebuild")) == 3
+    obstore.delete(store, "A1/A1.txt")
+    assert asked(shelf, capsys) == [("A1", "missing", "")]
+
+
+def test_another_done_bucket_from_now_on(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """Books that are home stay where their tokens say, and are looked for there."""
+    shelf, store = opened()
+    shelf.line.common["done_bucket"] = f"{shelf.line.common['done_bucket']}-new"
+    shelf.write()
+    shelf.reload()
+    # A folder that is gone is never made by an uploader.
+    (shelf.folder / "done-new").mkdir()
+    shelf.deliver("B1")
+    assert asked(shelf, capsys, "--deep") == []
     obstore.delete(store, "A1/A1.txt")
     assert asked(shelf, capsys) == [("A1", "missing", "")]
 

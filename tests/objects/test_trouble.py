@@ -30,9 +30,11 @@ def test_one_book_in_the_hands_of_two(stand_at: Callable[..., Stand], s3_server:
         os.killpg(sleeper.pid, signal.SIGSTOP)
         stand.man(2)
         stand.wait_for(2, 1)
+        before = len(proxy.seen)
         os.killpg(sleeper.pid, signal.SIGCONT)
         # It finishes what it has in hand before it ends, and learns then that the book is not its own any more.
         stand.end()
+        assert len(proxy.seen) > before
         stand.all_home(["B0"])
 
 
