@@ -70,6 +70,7 @@ class Uploader(Stage):
             "bytes_out": sum(file.size for file in sent),
             "skipped": len(made.files) + len(made.tree) - len(sent),
             "files": [{**asdict(file), "key": version.key(file.name)} for file in made.files],
+            "done_bucket": bucket.name,
             "provenance": version.key(provenance.NAME),
             **({"tree_files": len(made.tree), "tree_bytes": sum(f.size for f in made.tree)} if made.tree else {}),
             **({"provenance_size": proof.size, "provenance_sha256": proof.sha256} if proof else {}),
