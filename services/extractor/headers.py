@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from collections.abc import Iterator
 from typing import Self
@@ -51,7 +52,8 @@ class Judge:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._count = 0
-        self._seen: dict[str, tuple[str, bool]] = {}
+        # By a digest of the folded name, as one letter may fold to eighteen: a file's name, a digest of a folder's.
+        self._seen: dict[bytes, str | bytes] = {}
 
     def admit(self, header: tarfile.TarInfo) -> str | None:
         """The name under which to write this member; None for a plain folder."""
@@ -84,11 +86,14 @@ class Judge:
         self._note(name, is_folder=is_folder)
 
     def _note(self, name: str, *, is_folder: bool) -> None:
-        key = folded(name)
+        key, what = _digest(folded(name)), _digest(name) if is_folder else name
         if key not in self._seen:
-            self._seen[key] = (name, is_folder)
-        elif self._seen[key] != (name, True) or not is_folder:
-            _refuse(name, f"comes twice (the other is {_shown(self._seen[key][0])})")
+            self._seen[key] = what
+            return
+        other = self._seen[key]
+        # A folder comes once for each file in it, always spelt the same.
+        if not is_folder or other != what:
+            _refuse(name, f"comes twice (the other is {_shown(other) if isinstance(other, str) else 'a folder'})")
 
 
 _KINDS = {
@@ -98,6 +103,10 @@ _KINDS = {
     tarfile.BLKTYPE: "a device",
     tarfile.FIFOTYPE: "a FIFO",
 }
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
 def _refuse(name: str, what: str) -> None:

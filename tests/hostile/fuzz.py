@@ -174,8 +174,9 @@ def extracted(bench: Bench, packed: bytes, book: dict[str, bytes]) -> str:
 
 def kind_of(reason: str) -> str:
     """A reason without what is this archive's own: names and numbers."""
-    shown = re.sub(r"'.*?'(?= |,|\.|\))|\".*?\"(?= |\.)|\(.*", "…", reason)
-    return re.sub(r"\d+", "N", shown)[:70]
+    shown = re.sub(r"member .*(?= (?:is|has|comes) )", "member …", reason)
+    shown = re.sub(r"\(.*|beginning with .*|it has the line .*", "…", shown)
+    return re.sub(r"\d+", "N", shown).strip()[:80]
 
 
 def mets(count: int, chance: random.Random, book: dict[str, bytes], _folder: Path) -> Counter[str]:

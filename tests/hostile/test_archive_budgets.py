@@ -23,6 +23,7 @@ from tests.hostile.archives import archive, entry, extended, of_type, pax, recor
 from tests.hostile.conftest import Bench
 
 BIG = int(os.environ.get("GRIN_BIG", "30000000"))
+MANY = int(os.environ.get("GRIN_HOSTILE_MEMBERS", "500"))
 MEMORY = 120
 """MB that the extractor may take, whatever it is given."""
 
@@ -86,7 +87,7 @@ def many(count: int) -> bytes:
 @pytest.fixture(scope="module")
 def crowd() -> bytes:
     """More members than a book may have."""
-    return many(int(os.environ.get("GRIN_HOSTILE_MEMBERS", "20100")))
+    return many(max(20_100, MANY))
 
 
 def test_members_without_end_are_refused_by_number(extract: Bench, crowd: bytes) -> None:
@@ -252,8 +253,11 @@ def huge_gzip_header(out: io.BufferedWriter) -> None:
 
 
 def long_names(out: io.BufferedWriter) -> None:
-    """As many members as allowed, each with the longest name."""
-    out.write(archive(*(pax({"path": f"{n:0>250}/{n:0>250}/{n:0>250}"}) for n in range(500))))
+    """Many members in long folders of their own, of a letter that stands for eighteen."""
+    ways = ("/".join(f"{n:06}{part}" + "\ufdfa" * 82 for part in range(3)) for n in range(MANY))
+    for way in ways:
+        out.write(gzip.compress(pax({"path": f"{way}/a"}), 1))
+    out.write(gzip.compress(bytes(1024)))
 
 
 @pytest.mark.parametrize("layout", ["files", "tar"])
@@ -269,6 +273,6 @@ def test_no_archive_fills_the_memory(tmp_path: Path, make: object, layout: str) 
         make(out)
     done, peak = measured([sys.executable, "-c", EXTRACT, str(tmp_path / "config.yaml"), layout])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(("Re", "500")), done.stdout
+    assert done.stdout.startswith(("Re", str(MANY))), done.stdout
     assert peak < MEMORY
     print(f"{make.__name__} {layout}: {peak:.0f} MB, {done.stdout.strip()[:90]}")
