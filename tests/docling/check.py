@@ -82,24 +82,29 @@ def _compared(python: Path, package: str, ours: Mapping[str, Path], theirs: Mapp
     if missing := set(theirs) - set(ours):
         yield f"package: {package}: {', '.join(sorted(missing))} did not come home"
     for barcode, path in ours.items():
-        read, expected = _read(python, path), theirs[barcode]
-        print(f"package: {package}, {barcode}: {_said(read)}; Google's own: {_said(expected)}")
-        for key in ("detected", "valid", "count", "pages"):
-            # A package that is recognised where Google's is not is no worse than it.
-            if read[key] != expected[key] and not (key == "detected" and read[key]):
-                told = _first(read, expected, key)
-                yield f"package: {package}, {barcode}: {key} is not as in Google's own archive: {told}"
+        read = _read(python, path)
+        print(f"package: {package}, {barcode}\n  ours      {_said(read)}\n  Google's  {_said(theirs[barcode])}")
+        for difference in differences(read, theirs[barcode]):
+            yield f"package: {package}, {barcode}: {difference}"
+
+
+def differences(read: Read, expected: Read) -> Iterator[str]:
+    """What is read otherwise than expected, a sentence each."""
+    for key in ("detected", "valid", "count", "pages"):
+        # A package that is recognised where Google's own is not is no worse than it.
+        better = key == "detected" and read[key]
+        if read[key] != expected[key] and not better:
+            yield f"{key} is not as in Google's own archive: {_first(read, expected, key)}"
 
 
 def _said(read: Read) -> str:
-    pages = read["pages"].values()
+    pages, plain = read["pages"].values(), read["plain"]
     sound = sum("error" not in page for page in pages)
     lines = sum(len(page.get("lines", ())) for page in pages)
-    plain = read["plain"]
     within = sum("error" not in page for page in plain["pages"].values())
     how = "recognised" if plain["detected"] else "not recognised"
-    told = f"{read['count']} pages, {sound} of {len(pages)} read, {lines} lines, {read['seconds']} CPU s"
-    return f"{told} ({how} and {within} read within Docling's own limits)"
+    told = f"{read['count']} pages, {sound} of {len(pages)} asked for are read, {lines} lines, {read['seconds']} CPU s"
+    return f"{told}; by Docling's own limits {how}, {within} read"
 
 
 def _first(read: Read, expected: Read, key: str) -> str:
