@@ -69,14 +69,16 @@ class Make(Stage):
 class Stand:
     """A board of two stages before a bucket of the server's, reached directly or through a proxy."""
 
-    def __init__(self, folder: Path, server: Server, endpoint: str = "", **options: object) -> None:
+    def __init__(
+        self, folder: Path, server: Server, endpoint: str = "", uploader: str = "Uploader", **options: object
+    ) -> None:
         self.server = server
         url = server.url()
         self.prefix = url.removeprefix(f"s3://{server.bucket}/")
         self.line = Line(folder, "", library="TESTLIB", done_bucket=url, processing_bucket="processing")
         row = {"attempts": 200, "backoff": 0.05, "backoff_max": 0.2}
         self.line.stage("make", "", 0, **row).stage("uploader", "", 1, **row, options={"part_size": PART, **options})
-        for filters, cls in zip(self.line.filters, ("tests.objects.stand:Make", "Uploader"), strict=True):
+        for filters, cls in zip(self.line.filters, ("tests.objects.stand:Make", uploader), strict=True):
             filters["class"] = cls
         self.reach(endpoint)
         self.rewrite()

@@ -11,9 +11,11 @@ import obstore
 import pytest
 from obstore.store import LocalStore, ObjectStore
 
+from common.store import connect
 from services.orchestrator import auditing
 from tests.audits import Shelf, findings
 from tests.objects import proxy as faults
+from tests.objects.impatient import IMPATIENT
 from tests.objects.proxy import Proxy, Request, proxying
 from tests.objects.server import Server
 
@@ -207,13 +209,14 @@ def test_no_object_is_asked_for_that_the_listing_tells_of(behind: tuple[Shelf, P
 
 
 def test_a_server_that_fails_is_no_missing_book(
-    behind: tuple[Shelf, Proxy], capsys: pytest.CaptureFixture[str]
+    behind: tuple[Shelf, Proxy], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through faults the audit finds what there is to be found; a server that is away, or refuses us, ends it: 3."""
     shelf, proxy = behind
     proxy.rate = 0.15
     assert asked(shelf, capsys, "--deep") == []
     assert proxy.counts.total() > 5
+    monkeypatch.setattr(connect, "_RETRY", IMPATIENT)
     proxy.down = True
     assert shelf.audit("--fix") == 3
     assert "cannot be reached" in capsys.readouterr().err

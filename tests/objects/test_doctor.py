@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from common import config
+from common.store import connect
 from services.orchestrator.findings import MUST, OK, WARNING, Finding
 from services.orchestrator.probe_store import done_bucket
 from tests.objects import proxy as faults
+from tests.objects.impatient import IMPATIENT
 from tests.objects.proxy import Proxy, Request, proxying
 from tests.objects.server import Server
 
@@ -50,6 +52,7 @@ def test_a_bucket_that_cannot_be_reached_or_refuses_us(
         assert "not-the-one" not in one.sentence + one.cure
     [one] = found(tmp_path, "ftp://books")
     assert one.level == MUST and one.cure
+    monkeypatch.setattr(connect, "_RETRY", IMPATIENT)
     with proxying(Proxy(s3_server.endpoint, down=True)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         [one] = found(tmp_path, s3_server.url())
