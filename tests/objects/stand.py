@@ -29,6 +29,7 @@ from tests.objects.server import Server
 PART = 5 << 20
 """Bytes of a part: the smallest that S3 knows."""
 LARGE_EVERY = 12
+MANIFEST = "manifest-sha256.txt"
 
 
 def package(barcode: str) -> bytes:
@@ -39,9 +40,19 @@ def package(barcode: str) -> bytes:
     return dice.randbytes(size)
 
 
+def is_tree(barcode: str) -> bool:
+    """Whether a book lies in the store as loose files; each seventh does."""
+    return int(barcode[1:]) % 7 == 1
+
+
 def contents(barcode: str) -> dict[str, bytes]:
-    """All files of a book by name, without its provenance."""
-    return {f"{barcode}.tar.gz": package(barcode), f"{barcode}.txt": f"text of {barcode}".encode()}
+    """All files of a book by name, the package or its manifest first, without its provenance."""
+    sidecar = {f"{barcode}.txt": f"text of {barcode}".encode()}
+    if not is_tree(barcode):
+        return {f"{barcode}.tar.gz": package(barcode), **sidecar}
+    pages = {f"pages/{number:08}.txt": f"page {number} of {barcode}".encode() * 50 for number in range(1, 9)}
+    manifest = "".join(f"{describe_bytes(data, name).sha256}  {name}\n" for name, data in pages.items())
+    return {MANIFEST: manifest.encode(), **sidecar, **pages}
 
 
 @cache
@@ -50,20 +61,26 @@ def described(barcode: str) -> dict[str, Artifact]:
     return {name: describe_bytes(data, name) for name, data in contents(barcode).items()}
 
 
+def told(barcode: str) -> dict[str, Artifact]:
+    """Those that the ledger and the provenance name one by one: the pages of a tree are in its manifest."""
+    return {name: file for name, file in described(barcode).items() if not name.startswith("pages/")}
+
+
 def barcodes(count: int) -> list[str]:
     """So many books; the first one is large."""
     return [f"B{number}" for number in range(count)]
 
 
 class Make(Stage):
-    """Stands for all stages before the uploader: leaves a package and a sidecar, and says what they are."""
+    """Stands for all stages before the uploader: leaves what they would, and says what it is."""
 
     def process(self, book: Book, work: Path) -> dict[str, Any]:
-        """Two files."""
+        """A package and a sidecar, or a manifest, a sidecar and the pages that the manifest names."""
         for name, data in contents(book.barcode).items():
+            (work / name).parent.mkdir(exist_ok=True)
             (work / name).write_bytes(data)
-        made, *more = map(asdict, described(book.barcode).values())
-        return {"package": made, "sidecars": more}
+        made, *more = map(asdict, told(book.barcode).values())
+        return {"package": made, "sidecars": more, "tree": is_tree(book.barcode)}
 
 
 class Stand:
@@ -180,11 +197,11 @@ class Stand:
         for book in books:
             assert all(self.whole(f"{book}/{name}") for name in described(book)), book
             done = [event["facts"] for event in self.line.events(book) if _delivered(event)][-1]
-            files = [{**asdict(file), "key": f"{book}/{name}"} for name, file in described(book).items()]
+            files = [{**asdict(file), "key": f"{book}/{name}"} for name, file in told(book).items()]
             assert done["files"] == files
             provenance = bytes(obstore.get(self.store, f"{book}/{PROVENANCE}").bytes())
             assert describe_bytes(provenance, "").sha256 == done["provenance_sha256"], book
-            assert json.loads(provenance)["files"] == [asdict(file) for file in described(book).values()]
+            assert json.loads(provenance)["files"] == [asdict(file) for file in told(book).values()]
         assert {book: self.line.places(book) for book in books} == {book: ["02_b"] for book in books}
         assert self.working_folders() == []
 

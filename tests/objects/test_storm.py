@@ -10,9 +10,13 @@ import random
 import time
 from collections.abc import Callable
 
+import obstore
+import pytest
+
+from tests.helpers import until
 from tests.objects.proxy import Proxy, proxying
 from tests.objects.server import Server
-from tests.objects.stand import Stand, barcodes
+from tests.objects.stand import Stand, barcodes, package
 from tests.objects.watch import Watch, watching
 
 BOOKS = int(os.environ.get("OBJECT_BOOKS", "24"))
@@ -75,3 +79,22 @@ def test_uploaders_that_are_killed(
         again = sum(stand.attempts(book) - 1 for book in books)
         assert kills == KILLS and again >= KILLS // 3
         figure(f"{BOOKS} books, all whole, {kills} kills, {again} further attempts: {told(watch, proxy, began)}")
+
+
+def test_the_watch_and_the_count_would_notice(stand_at: Callable[..., Stand]) -> None:
+    """The twin: half an object, or one too many, is seen."""
+    stand = stand_at()
+    stand.make("B2")
+    stand.man(1)
+    stand.wait_for(2, 1)
+    stand.end()
+    stand.all_home(["B2"])
+    obstore.put(stand.store, "B2/v2/B2.txt", b"twice")
+    with pytest.raises(AssertionError):
+        stand.all_home(["B2"])
+    obstore.delete(stand.store, "B2/v2/B2.txt")
+    obstore.put(stand.store, "B2/B2.tar.gz", package("B2")[:-1])
+    with pytest.raises(AssertionError):
+        stand.all_home(["B2"])
+    with pytest.raises(AssertionError, match="partial"), watching(stand) as watch:
+        until(lambda: watch.looks > 5)

@@ -51,5 +51,5 @@ def watching(stand: Stand) -> Iterator[Watch]:
     finally:
         ended.set()
         thread.join()
-    assert watch.partial == []
+    assert not watch.partial, f"partial: {watch.partial}"
     assert watch.looks > 3 and watch.read > 3
