@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from common import __version__, board, durable
+from common.artifacts import describe_bytes
 from common.deliveries import VERSION, Stored
 from common.errors import Lost
 from common.heartbeat import worker_name
@@ -118,7 +119,8 @@ class Rebuilder:
                 yield number, key
 
     def _told(self, barcode: str, number: int, key: str) -> Iterator[Line]:
-        whole = _parsed(self.store.bucket.read(key, _MOST))
+        data = self.store.bucket.read(key, _MOST) or b""
+        whole, proof = _parsed(data), describe_bytes(data, PROVENANCE)
         if whole.get("barcode") != barcode:
             raise Unfit(f"has a provenance of another book, {str(whole.get('barcode'))[:80]!a}")
         if (told := whole.get(VERSION, 1)) != number:
@@ -130,7 +132,9 @@ class Rebuilder:
         for step in _list(whole, "steps"):
             yield from self._step(step, put)
         facts: Line = {"bytes_in": sum(file["size"] for file in files), "files": files}
-        facts |= {"provenance": key} | ({VERSION: number} if number > 1 else {})
+        facts |= {"done_bucket": self.store.name, "provenance": key}
+        facts |= {"provenance_size": proof.size, "provenance_sha256": proof.sha256}
+        facts |= {VERSION: number} if number > 1 else {}
         yield {"time": put, "event": "done", "stage": self._uploader.name, "facts": facts, "rebuilt": True}
 
     def _step(self, step: Any, put: str) -> Iterator[Line]:
@@ -165,9 +169,9 @@ def _when(put: datetime | None) -> str:
     return put.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _parsed(data: bytes | None) -> Line:
+def _parsed(data: bytes) -> Line:
     try:
-        whole = json.loads(data or b"")
+        whole = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise Unfit(f"has a damaged provenance ({str(error)[:120]})") from None
     if not isinstance(whole, dict):

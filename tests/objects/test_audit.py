@@ -105,6 +105,8 @@ def test_a_ledger_that_is_lost(opened: Opened, capsys: pytest.CaptureFixture[str
     assert (after["event"], after["facts"]["files"]) == ("done", before["facts"]["files"])
     assert abs(auditing_seconds(after["time"]) - auditing_seconds(before["time"])) < 60
     assert asked(shelf, capsys, "A1", "A2", "--deep") == []
+    obstore.put(store, "A2/provenance.json", bytes_of(store, "A2/provenance.json") + b" ")
+    assert asked(shelf, capsys, "A1", "A2") == [("A2", "changed", "")]
 
 
 def auditing_seconds(time: str) -> float:
