@@ -30,7 +30,7 @@ fmt: setup  ## put the code into its shape
 	$(BIN)/ruff format .
 
 bench: setup  ## CPU and wall time against the bare shell, on the same books
-	$(BIN)/python -m tests.bench.pipeline
+	$(BIN)/python -m tests.bench.pipeline $(ARGS)
 
 bench-board: setup  ## claims and durable moves a second, beside other queues on this machine, and what each loses on kill -9
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/bench/requirements.txt
@@ -51,6 +51,14 @@ iiif: .venv/iiif/.complete  ## the IIIF manifest against the published schema (n
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/iiif/python iiif-prezi3==3.1.1
 	@touch $@
 
+docling: setup .venv-docling/.complete  ## Docling reads Google's archives and our packages: any difference? (REAL_PAGES=FILE.tar.gz adds real pages)
+	$(BIN)/python -m tests.docling.check --python .venv-docling/bin/python
+
+.venv-docling/.complete: tests/docling/requirements.txt
+	$(PYTHON) -m venv .venv-docling
+	.venv-docling/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 storm-lies: setup  ## 10,000 books over a file system that lies as network file systems do (fuse3)
 	LYING_BOOKS=10000 $(BIN)/pytest tests/board/lying/test_storm.py -k storm_over
 
@@ -66,8 +74,12 @@ powercut: setup  ## every enumerated power cut, and fifty real ones on a real ex
 fuzz: setup  ## 10,000 strangers of every kind in one bucket, 10,000 spoilt archives, 10,000 spoilt METS files
 	GRIN_FUZZ=10000 $(BIN)/pytest tests/board/test_strangers.py tests/hostile/test_fuzz.py
 
-objects: setup  ## 200 books to a real S3 server that fails, cuts and dawdles, with uploaders killed meanwhile
-	OBJECT_BOOKS=200 $(BIN)/pytest tests/objects
+objects: setup  ## 200 books to a real S3 server that fails, cuts and dawdles, with 50 kills meanwhile
+	OBJECT_BOOKS=200 $(BIN)/pytest tests/objects/test_storm.py tests/objects/test_trouble.py
+
+# What takes gigabytes, or minutes, of the tests of packages and stages.
+large: setup  ## books of 300 MB through every stage in little memory, zip files of more than 4 GB, 100,000 books in a report
+	ZIP_LARGE=1 MEMORY_MB=300 GRIN_BIG=300000000 REPORT_BOOKS=100000 CATALOGUE_RECORDS=120000 $(BIN)/pytest tests/stages tests/hostile/test_archive_budgets.py tests/e2e/test_report_of_a_run.py -k "memory or large or fills or format_holds"
 
 # What Google can do to a pipeline, in full: half an hour.
 weather: setup  ## 500 books under every fault of GRIN, ten minutes of short tokens, a million-row list, 300,000 conversions, 300 MB cut ten times
@@ -84,4 +96,4 @@ clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv .venv-docling build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint fmt bench bench-board storm storm-lies iiif steps soak powercut fuzz objects weather scale mutants clean
+.PHONY: help setup demo test lint fmt bench bench-board storm storm-lies docling iiif steps soak powercut fuzz objects large weather scale mutants clean

@@ -52,8 +52,9 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 class Section(BaseModel):
     """One section of the file: unknown keys are refused, and nothing changes once it is loaded."""
 
+    # defer_build: the whole is built with all its sections in it, and no section once more for itself.
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True, hide_input_in_errors=True
+        extra="forbid", frozen=True, defer_build=True, validate_by_name=True, validate_by_alias=True, hide_input_in_errors=True
     )
 
 
@@ -210,12 +211,12 @@ class Shape(Section):
     """The whole of a configuration file."""
 
     global_: Annotated[GlobalSettings, BeforeValidator(_nothing_is_empty)] = Field(
-        GlobalSettings(), validation_alias="global"
+        default_factory=GlobalSettings, validation_alias="global"
     )
-    grin: Annotated[GrinSettings, BeforeValidator(_nothing_is_empty)] = GrinSettings()
-    seed: Annotated[SeedSettings, BeforeValidator(_nothing_is_empty)] = SeedSettings()
+    grin: Annotated[GrinSettings, BeforeValidator(_nothing_is_empty)] = Field(default_factory=GrinSettings)
+    seed: Annotated[SeedSettings, BeforeValidator(_nothing_is_empty)] = Field(default_factory=SeedSettings)
     filters: list[FilterRow] = []
-    board: Annotated[BoardSettings, BeforeValidator(_nothing_is_empty)] = BoardSettings()
+    board: Annotated[BoardSettings, BeforeValidator(_nothing_is_empty)] = Field(default_factory=BoardSettings)
 
 
 class Settings(Shape):
