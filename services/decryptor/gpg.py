@@ -1,17 +1,19 @@
-"""gpg: one archive in, one file out, and what its status lines say, within limits of bytes, seconds and words."""
+"""gpg through python-gnupg: one archive in, one file out, and what gpg says of it; limits of bytes, seconds, words."""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
-import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
+
+import gnupg
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - only gpg's empty home, private to this process
 _PREFIX = "grin-gpg-"
@@ -70,11 +72,54 @@ class Outcome:
         return next((code for code in _DISK if os.strerror(code) in self.said), None)
 
 
+class _Limited(gnupg.GPG):  # type: ignore[misc]
+    """python-gnupg with limits of time and words, which it has no options for: two of its inner steps are replaced."""
+
+    max_seconds: float = 60
+    """How long the next gpg may run; as it stands, the one that python-gnupg asks for its version."""
+    late = False
+    """The last gpg was stopped because it took too long."""
+
+    def _collect_output(self, process: Any, result: Any, writer: Any = None, stdin: Any = None) -> Any:
+        """Wait for gpg to end, as python-gnupg does, and not for ever."""
+        self.late = False
+
+        def stop() -> None:
+            self.late = True
+            process.kill()
+
+        timer = threading.Timer(self.max_seconds, stop)
+        timer.start()
+        try:
+            return super()._collect_output(process, result, writer, stdin)
+        finally:
+            timer.cancel()
+
+    def _read_response(self, stream: Any, result: Any) -> None:
+        """Keep the lines that gpg says, and no more of them than are worth it.
+
+        python-gnupg would keep all of it, and split it at every end of line that Unicode knows.
+        """
+        pipe: IO[bytes] = stream.stream
+        result.stderr = pipe.read(_MOST_SAID).rpartition(b"\n")[0].decode("utf-8", "replace")
+        # What is not kept is read all the same, or gpg would wait for ever.
+        while pipe.read(1 << 16):
+            pass
+
+
 class Gpg:
     """A private, empty GNUPGHOME, in memory where there is such a place, and gpg in it."""
 
     def __init__(self, fallback: Path) -> None:
         self.home = self._make_home(fallback)
+        # Outcome reads gpg's messages, so they must be English wherever this runs.
+        environ = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": str(self.home)}
+        # --no-autostart: a passphrase needs no agent, and none may be left running.
+        options = ["--no-autostart", "--ignore-time-conflict"]
+        # The encoding is that of the passphrase: gpg then reads the same bytes as from a file.
+        self._gpg = _Limited(gnupghome=str(self.home), options=options, env=environ, encoding="utf-8")
+        # Some damaged archives make gpg print lists, which python-gnupg would keep.
+        self._gpg.on_data = lambda _: False
 
     def decrypt(
         self, archive: Path, target: Path, passphrase: str, *more: str, max_bytes: int, max_seconds: float
@@ -85,59 +130,16 @@ class Gpg:
         """
         # Whoever tidies up the memory or temp_dir may have taken it.
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        what = [
-            "--max-output",
-            str(max_bytes),
-            *more,
-            "--yes",
-            "--output",
-            str(target),
-            "--decrypt",
-            "--",
-            str(archive),
-        ]
-        code, said, late = self._run(what, passphrase, max_seconds)
+        self._gpg.max_seconds = max_seconds
+        # gpg opens the archive itself: through python-gnupg's pipe, Python would copy every byte once more.
+        what = ["--max-output", str(max_bytes), *more, "--", str(archive)]
+        result = self._gpg.decrypt_file(io.BytesIO(), passphrase=passphrase, output=str(target), extra_args=what)
         # Only at newlines: the name that an archive gives its content stands in a status line, and may hold other ends.
-        all_lines = said.split("\n")
+        all_lines = result.stderr.split("\n")
         lines = tuple(line for line in all_lines if line.startswith(_STATUS))
         words = frozenset(line.split()[1] for line in lines if len(line.split()) > 1)
-        return Outcome(code, words, lines, "\n".join(line for line in all_lines if not line.startswith(_STATUS)), late)
-
-    def _run(self, what: Sequence[str], passphrase: str, max_seconds: float) -> tuple[int, str, bool]:
-        """gpg's exit code, what it said (cut where it says too much), and whether it had to be stopped."""
-        # --no-autostart: a passphrase needs no agent, and none may be left running.
-        how = ["--batch", "--no-tty", "--homedir", str(self.home), "--no-autostart", "--ignore-time-conflict"]
-        talk = ["--status-fd", "2", "--pinentry-mode", "loopback", "--passphrase-fd", "0"]
-        # Outcome reads gpg's messages, so they must be English wherever this runs.
-        environ = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": str(self.home)}
-        late = threading.Event()
-        with subprocess.Popen(
-            [shutil.which("gpg") or "gpg", *how, *talk, *what],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environ,
-        ) as process:
-            assert process.stdin
-            assert process.stderr
-
-            def stop() -> None:
-                late.set()
-                process.kill()
-
-            timer = threading.Timer(max_seconds, stop)
-            timer.start()
-            try:
-                # gpg reads it only when it finds something to decrypt.
-                with suppress(BrokenPipeError), process.stdin:
-                    process.stdin.write(f"{passphrase}\n".encode())
-                said = process.stderr.read(_MOST_SAID)
-                # What is not kept is read all the same, or gpg would wait for ever.
-                while process.stderr.read(1 << 16):
-                    pass
-            finally:
-                timer.cancel()
-        return process.returncode, said.decode("utf-8", "replace"), late.is_set()
+        said = "\n".join(line for line in all_lines if not line.startswith(_STATUS))
+        return Outcome(int(result.returncode), words, lines, said, self._gpg.late)
 
     def close(self) -> None:
         """Remove the home."""

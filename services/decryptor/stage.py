@@ -57,7 +57,7 @@ class Decryptor(Stage):
             accepted = outcome.whole
         else:
             accepted = outcome.whole and outcome.intact
-        if not accepted:
+        if not accepted or not target.exists():
             target.unlink(missing_ok=True)
             if outcome.disk_error:
                 raise OSError(outcome.disk_error, os.strerror(outcome.disk_error), str(target))
@@ -148,6 +148,8 @@ def _damage(outcome: Outcome) -> str:
         return "it is not encrypted"
     if "BADMDC" in outcome.status:
         return "it is cut short, or was changed after it was encrypted"
+    if outcome.whole and "PLAINTEXT" not in outcome.status:
+        return "there is no file in it"
     last = outcome.said.strip().split("\n")[-1:] or ["gpg did not say why"]
     # Pieces of the archive may stand in gpg's messages.
     words = "".join(letter if letter.isprintable() else "?" for letter in last[0].removeprefix("gpg: ")[:120])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import shutil
 import subprocess
@@ -215,6 +216,17 @@ def test_messages_in_another_language(desk: Desk, good: bytes, tmp_path: Path, m
         monkeypatch.setenv(name, "de_DE.UTF-8")
     (tmp_path / "passphrase").write_text("wrong\n")
     assert isinstance(desk.verdict(good), Halt)
+
+
+def test_what_python_gnupg_does_and_logs(desk: Desk, good: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """gpg is started once for its version and then once a book; no passphrase in what is logged at the most."""
+    caplog.set_level(logging.DEBUG)
+    for _ in range(2):
+        desk.decrypt(good)
+    calls = [record.getMessage() for record in caplog.records if " --homedir " in record.getMessage()]
+    assert ["--list-config" in call for call in calls] == [True, False, False]
+    assert ["--decrypt" in call for call in calls] == [False, True, True]
+    assert "correct horse" not in caplog.text
 
 
 @pytest.mark.quirk("gpg-no-passphrase")
