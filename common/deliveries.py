@@ -40,6 +40,10 @@ class Delivery:
     index: int
     """Which of the events it is."""
     proof: tuple[int | None, str | None] = (None, None)
+    bucket: str = ""
+    """The done bucket that it went to, as a path or URL; empty where the ledger does not say."""
+    tree: tuple[int, int] | None = None
+    """How many loose files its manifest names, and their bytes in all; None where there is none, or nobody said."""
 
     @property
     def content(self) -> dict[str, tuple[int | None, str | None]]:
@@ -58,7 +62,8 @@ def deliveries(events: Sequence[Event]) -> list[Delivery]:
         version = version if isinstance(version, int) and version > 0 else 1
         files = tuple(_files(facts.get("files"), version))
         if files:
-            found.append(Delivery(version, files, str(facts.get("provenance") or ""), index, _proof(facts)))
+            key, bucket = str(facts.get("provenance") or ""), str(facts.get("done_bucket") or "")
+            found.append(Delivery(version, files, key, index, _proof(facts), bucket, _tree(facts)))
     return found
 
 
@@ -76,6 +81,11 @@ def brought_again(events: Sequence[Event], since: Delivery) -> bool:
 def _proof(facts: dict[str, Any]) -> tuple[int | None, str | None]:
     size, digest = facts.get("provenance_size"), facts.get("provenance_sha256")
     return (size, digest) if isinstance(size, int) and isinstance(digest, str) else (None, None)
+
+
+def _tree(facts: dict[str, Any]) -> tuple[int, int] | None:
+    count, size = facts.get("tree_files"), facts.get("tree_bytes")
+    return (count, size) if isinstance(count, int) and isinstance(size, int) else None
 
 
 def _sends_for(event: Event) -> bool:
