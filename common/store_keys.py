@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from common.token import BARCODE
 
 PROVENANCE = "provenance.json"
+# The package of a book that lies in the store as loose files; it names them, as `sha256sum -c` reads them.
+MANIFEST = "manifest-sha256.txt"
 DEFAULT = "{barcode}/{name}"
 _FIELDS = ("barcode", "name", "library", "version")
 _NAME = re.compile(r"\{name(![a-z])?\}")
 _FOLDER = "{version}"
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\\\n]+)")
 # What can follow a barcode in a key and be none of its characters.
 _ENDS_BARCODE = re.compile(r"[^A-Za-z0-9._$-]")
 
@@ -54,6 +57,16 @@ def _of_version(template: str, version: int) -> str:
     return _NAME.sub(lambda found: f"v{version}/{found[0]}", template)
 
 
+def listed(manifest: bytes) -> Iterator[tuple[str, str]]:
+    """SHA-256 in hex and name of each file that the manifest of a tree names; "" and the line for one that names none.
+
+    A name may still be one that no file of a book may have.
+    """
+    for line in manifest.decode(errors="replace").removesuffix("\n").split("\n") if manifest else ():
+        found = _LINE.fullmatch(line)
+        yield (found[1], found[2]) if found else ("", line)
+
+
 @dataclass(frozen=True)
 class Key:
     """Whose file a key stands for; `version` counts from 1."""
@@ -76,6 +89,13 @@ class Keys:
     def of(self, barcode: str, name: str, version: int = 1) -> str:
         """The key of a book's file."""
         return fill(self.template, barcode, name, self.library, version)
+
+    def beside(self, manifest: str, name: str) -> str:
+        """The key of a file that a manifest names, from the key of that manifest, which may be another template's."""
+        known = self.parse(manifest)
+        if known is not None and known.name == MANIFEST:
+            return self.of(known.barcode, name, known.version)
+        return manifest.removesuffix(MANIFEST) + name
 
     def parse(self, key: str) -> Key | None:
         """What a key stands for; None when it is none of this template's, or could be two books' at once."""

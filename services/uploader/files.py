@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,11 +10,7 @@ from common import workfiles
 from common.artifacts import Artifact, describe, describe_bytes
 from common.ledger import last
 from common.stage import Book, Redo, Reject
-from common.store_keys import PROVENANCE
-
-# The package of a book that lies in the store as loose files; it names them, as `sha256sum -c` reads them.
-MANIFEST = "manifest-sha256.txt"
-_LINE = re.compile(r"([0-9a-f]{64})  ([^\\\n]+)")
+from common.store_keys import MANIFEST, PROVENANCE, listed
 
 
 @dataclass(frozen=True)
@@ -63,12 +58,11 @@ def _tree(book: Book, manifest: Artifact) -> list[Artifact]:
     data = path.read_bytes()
     if describe_bytes(data, manifest.name) != manifest:
         raise Redo(f"{path} was damaged on the disk, so the book is made again.")
-    return [_member(book, line) for line in data.decode(errors="replace").splitlines()]
+    return [_member(book, sha256, name) for sha256, name in listed(data)]
 
 
-def _member(book: Book, line: str) -> Artifact:
-    found = _LINE.fullmatch(line)
-    name = found[2] if found else ""
-    if not found or {"..", "/", PROVENANCE, MANIFEST} & set(PurePosixPath(name).parts[:1]) or ".." in name.split("/"):
-        raise Reject(f"{MANIFEST} has a line that names no file of the book: {line[:200]}", "See what made it.")
-    return Artifact(name, book.input_file(name).stat().st_size, found[1])
+def _member(book: Book, sha256: str, name: str) -> Artifact:
+    parts = PurePosixPath(name).parts
+    if not sha256 or {"/", PROVENANCE, MANIFEST} & set(parts[:1]) or ".." in parts:
+        raise Reject(f"{MANIFEST} has a line that names no file of the book: {name[:200]!a}", "See what made it.")
+    return Artifact(name, book.input_file(name).stat().st_size, sha256)
