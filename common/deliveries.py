@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.ledger import Event
+from common.store_keys import MANIFEST
 
 # The member of an uploader's facts, and of a provenance, that tells which version of the book it is, from 1.
 VERSION = "book_version"
@@ -25,6 +26,8 @@ class Stored:
     version: int
     size: int | None = None
     sha256: str | None = None
+    tree: tuple[int, int] | None = None
+    """Of a manifest: how many loose files it names, and their bytes in all; None where nobody said."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,6 @@ class Delivery:
     proof: tuple[int | None, str | None] = (None, None)
     bucket: str = ""
     """The done bucket that it went to, as a path or URL; empty where the ledger does not say."""
-    tree: tuple[int, int] | None = None
-    """How many loose files its manifest names, and their bytes in all; None where there is none, or nobody said."""
 
     @property
     def content(self) -> dict[str, tuple[int | None, str | None]]:
@@ -60,10 +61,10 @@ def deliveries(events: Sequence[Event]) -> list[Delivery]:
             continue
         version = facts.get(VERSION)
         version = version if isinstance(version, int) and version > 0 else 1
-        files = tuple(_files(facts.get("files"), version))
+        files = tuple(_files(facts, version))
         if files:
             key, bucket = str(facts.get("provenance") or ""), str(facts.get("done_bucket") or "")
-            found.append(Delivery(version, files, key, index, _proof(facts), bucket, _tree(facts)))
+            found.append(Delivery(version, files, key, index, _proof(facts), bucket))
     return found
 
 
@@ -92,12 +93,14 @@ def _sends_for(event: Event) -> bool:
     return event.get("event") in ("renewed", "reseeded")
 
 
-def _files(listed: Any, version: int) -> list[Stored]:
+def _files(facts: dict[str, Any], version: int) -> list[Stored]:
     found = []
-    for file in listed if isinstance(listed, list) else ():
+    named = facts.get("files")
+    for file in named if isinstance(named, list) else ():
         if not isinstance(file, dict) or not isinstance(file.get("key"), str) or not isinstance(file.get("size"), int):
             continue
         name, digest = file.get("name"), file.get("sha256")
         sha256 = digest if isinstance(digest, str) else None
-        found.append(Stored(file["key"], str(name or file["key"]), version, file["size"], sha256))
+        tree = _tree(facts) if name == MANIFEST else None
+        found.append(Stored(file["key"], str(name or file["key"]), version, file["size"], sha256, tree))
     return found

@@ -10,7 +10,8 @@ from common.config import Settings
 from common.deliveries import Stored, deliveries
 from common.heartbeat import seen
 from common.ledger import Event, NoLedger, last
-from common.token import TokenError, is_barcode, parse
+from common.token import is_barcode
+from services.orchestrator.audit_places import Places
 from services.orchestrator.audit_store import GONE, Store, uploaders
 from services.orchestrator.discrepancy import CHANGED, EXTRA, HOME, MISSING, PLACE, RESEED, RESEND, STUCK, Discrepancy
 from services.orchestrator.sightings import Sight, Sightings
@@ -27,12 +28,11 @@ _AGAIN = "`grin-pipeline audit --fix` sends it back to the first bucket."
 class Checks:
     """The questions, for one board and its store."""
 
-    def __init__(self, settings: Settings, sightings: Sightings, *, deep: bool) -> None:
+    def __init__(self, settings: Settings, sightings: Sightings, *, deep: bool, force: bool = False) -> None:
         self.settings = settings
         self.sightings = sightings
-        self.deep = deep
-        self.store = Store(settings) if uploaders(settings) else None
-        self._stores: dict[str, Store] = {}
+        self.places = Places(settings, deep=deep, force=force) if uploaders(settings) else None
+        self.store = self.places.main if self.places else None
         self._silence: tuple[float, dict[str, float]] = (0.0, {})
 
     # --- the ledger against the board and the store ---
@@ -97,70 +97,55 @@ class Checks:
         if newest is not None and newest["event"] == "dropped":
             cure = "A person dropped it, and its token was removed since: remove its ledger, too, to seed it anew."
             return [Discrepancy(barcode, STUCK, f"{detail}, not even among the dropped ones", cure)]
-        if self._is_whole(events):
-            cure = "All of it is in the store: `grin-pipeline audit --fix` gives it a token in the last bucket."
-            return [Discrepancy(barcode, STUCK, detail, cure, HOME)]
-        return [Discrepancy(barcode, STUCK, detail, "`grin-pipeline audit --fix` gives it a new one.", RESEED)]
+        return [self._reseeding(barcode, events, detail)]
 
-    def _is_whole(self, events: list[Event]) -> bool:
-        """Whether the ledger's last word on the book is its delivery, and the store has all of that."""
+    def _reseeding(self, barcode: str, events: list[Event], detail: str) -> Discrepancy:
+        """Where the new token goes: to the last bucket if the ledger's last word is a delivery that is all there."""
         delivered = deliveries(events)
         begun = last(events[delivered[-1].index :], "attempt", "renewed") if delivered else None
-        if self.store is None or not delivered or begun is not None:
-            return False
-        expected = self.store.expected(delivered).values()
-        return not any(fault for stored in expected for fault in self.store.faults(stored, deep=self.deep))
+        places = self.places.versions(barcode, delivered, None) if self.places and begun is None else []
+        bucket = places[-1].store.name if places and places[-1].has_any else ""
+        if places and not any(place.faults for place in places):
+            cure = "All of it is in the store: `grin-pipeline audit --fix` gives it a token in the last bucket."
+            return Discrepancy(barcode, STUCK, detail, cure, HOME, bucket=bucket)
+        cure = "`grin-pipeline audit --fix` gives it a new one."
+        return Discrepancy(barcode, STUCK, detail, cure, RESEED, bucket=bucket)
 
     def _delivered(self, barcode: str, home: Sight) -> list[Discrepancy]:
-        if self.store is None:
+        if self.places is None:
             return []
         delivered = deliveries(self.sightings.ledger.read(barcode))
         if not delivered:
             if self.sightings.stamp(barcode) is None:
                 return [_untold(barcode, home)]
+            self.places.main.require()
             detail = "its token is in the last bucket, and its ledger tells of no upload"
             return [Discrepancy(barcode, MISSING, detail, _AGAIN, RESEND)]
-        newest = max(delivery.version for delivery in delivered)
-        found: list[Discrepancy] = []
-        elsewhere = None
-        for stored in self.store.expected(delivered).values():
-            faults = list(self.store.faults(stored, deep=self.deep))
-            if faults:
-                # Only now: a token may name a bucket of its own, and reading a million of them takes its time.
-                elsewhere = elsewhere or self._store_of(barcode, home)
-                faults = list(elsewhere.faults(stored, deep=self.deep)) if elsewhere is not self.store else faults
-            found += (_fault(barcode, one, fault, newest) for one, fault in faults)
-        return found
+        places = self.places.versions(barcode, delivered, home)
+        newest = places[-1].version
+        return [_fault(barcode, one, fault, newest) for place in places for one, fault in place.faults]
 
-    def was_delivered(self, barcode: str) -> bool:
-        """Whether the ledger tells of a delivery."""
+    def sample(self, barcode: str) -> tuple[str, bool] | None:
+        """A delivered book's store, by name, and whether anything of it is there; None for one that is not delivered.
+
+        Halt when that store cannot be reached.
+        """
         try:
-            return bool(deliveries(self.sightings.ledger.read(barcode)))
+            delivered = deliveries(self.sightings.ledger.read(barcode))
         except (NoLedger, PermissionError):
-            return False
+            return None
+        if not delivered or self.places is None:
+            return None
+        store, is_there = self.places.sample(barcode, delivered, self.sightings.home(barcode))
+        return store.name, is_there
 
-    def is_gone(self, barcode: str) -> bool:
-        """Whether nothing at all of a delivered book is in the store."""
-        assert self.store is not None
-        expected = self.store.expected(deliveries(self.sightings.ledger.read(barcode))).values()
-        if any(self.store.fault(stored, deep=False) != GONE for stored in expected):
-            return False
+    def stores(self, barcode: str) -> list[Store]:
+        """Where a book without a ledger may lie: the configuration's store, and the one that its token names."""
+        if self.places is None:
+            return []
         home = self.sightings.home(barcode)
-        elsewhere = self.store if home is None else self._store_of(barcode, home)
-        return elsewhere is self.store or all(elsewhere.fault(stored, deep=False) == GONE for stored in expected)
-
-    def _store_of(self, barcode: str, home: Sight) -> Store:
-        assert self.store is not None
-        try:
-            named = parse(board.read_file(home.path, barcode), barcode).done_bucket
-        except (OSError, TokenError):
-            return self.store
-        if not named:
-            return self.store
-        if named not in self._stores:
-            other = Store(self.settings, named)
-            self._stores[named] = self.store if other.name == self.store.name else other
-        return self._stores[named]
+        named = self.places.main if home is None else self.places.of_token(barcode, home)
+        return list(dict.fromkeys([self.places.main, named]))
 
     # --- what the ledger does not know ---
 

@@ -54,7 +54,7 @@ class Fixer:
         head = seen.head_of(barcode, None)
         bucket = seen.last_of(head) if found.fix == HOME else head.input_pipe
         common = seen.settings.global_
-        durable.write_new(file, encode(barcode, str(common.processing_bucket), common.done_bucket))
+        durable.write_new(file, encode(barcode, str(common.processing_bucket), found.bucket or common.done_bucket))
         durable.fsync_dir(file.parent)
         told = {"by": self.by, "why": f"{found.what}: {found.detail}", "bucket": bucket.name}
         seen.ledger.append(barcode, "reseeded", **told, token=name, after=stamp[0])

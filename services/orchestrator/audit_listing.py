@@ -25,7 +25,12 @@ class Listed:
         self._base.execute("COMMIT")
         self._whole = True
 
-    def has(self, key: str, size: int | None) -> bool:
-        """Whether such an object was there, with that size if one is given. False may also mean: nobody knows."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of them have come."""
+        return self._whole
+
+    def size(self, key: str) -> int | None:
+        """The bytes of an object as it was then; None may also mean that nobody knows."""
         found = self._base.execute("SELECT size FROM objects WHERE key = ?", (key,)).fetchone() if self._whole else None
-        return found is not None and size in (None, found[0])
+        return None if found is None else int(found[0])

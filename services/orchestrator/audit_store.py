@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import re
+from collections import deque
 from collections.abc import Iterator
 
 from common.config import FilterRow, Settings
 from common.deliveries import Delivery, Stored
 from common.store import is_url, open_bucket
-from common.store_keys import DEFAULT, PROVENANCE, Key, Keys
+from common.store_keys import DEFAULT, MANIFEST, PROVENANCE, Key, Keys, listed
 from services.orchestrator.audit_listing import Listed
 
 GONE = "is not there"
 _CHANGED = "has another SHA-256 than it had when it was proven"
-# The one artifact of a book that lies in the store as loose files: it names them, as `sha256sum -c` reads them.
-MANIFEST = "manifest-sha256.txt"
-_LINE = re.compile(r"([0-9a-f]{64})  ([^\\\n]+)")
 _LONGEST = 64_000_000
+_NOTHING = hashlib.sha256(b"").hexdigest()
+# So many objects are asked for one by one; whoever wants more has the store listed.
+SINGLY = 1000
 
 
 class Store:
@@ -31,6 +31,7 @@ class Store:
         self.keys = Keys(template if isinstance(template, str) else DEFAULT, settings.global_.library)
         # An object store is asked for a thousand objects at once, or for one: a folder's files are all near.
         self._listed = Listed() if is_url(named) else None
+        self._asked = 0
 
     def require(self) -> None:
         """Halt when the bucket cannot be reached, is empty, or is another one than before: somebody unmounted it."""
@@ -41,10 +42,30 @@ class Store:
         if deep and wanted.sha256 is not None:
             found = self.bucket.describe(wanted.key)
             return _judged(wanted, *(found.size, found.sha256) if found else (None, None))
+        return self._measured(wanted)[1]
+
+    def _measured(self, wanted: Stored) -> tuple[int, str]:
+        """The bytes of an object, and what is wrong with it as far as they tell."""
+        listing = self._listing()
+        known = listing.size(wanted.key) if listing else None
         # The listing may be some hours old, so it is believed only where it says that all is well.
-        if self._listed is not None and self._listed.has(wanted.key, wanted.size):
-            return ""
-        return _judged(wanted, self.bucket.size(wanted.key), wanted.sha256)
+        if known is not None and not _judged(wanted, known, wanted.sha256):
+            return known, ""
+        size = self.bucket.size(wanted.key)
+        return size or 0, _judged(wanted, size, wanted.sha256)
+
+    def _listing(self) -> Listed | None:
+        """What a listing has told; whoever asks for many objects gets one made."""
+        self._asked += 1
+        if self._listed is not None and not self._listed.is_whole and self._asked > SINGLY:
+            deque(self._listed.keep(self.bucket.sizes()), maxlen=0)
+        return self._listed
+
+    def holds(self, wanted: Stored) -> bool:
+        """Whether there is such an object, of any bytes; by the listing alone where there is one."""
+        if self._listed is not None and self._listed.is_whole:
+            return self._listed.size(wanted.key) is not None
+        return self.bucket.size(wanted.key) is not None
 
     def faults(self, wanted: Stored, *, deep: bool) -> Iterator[tuple[Stored, str]]:
         """The same with what is wrong about the files that it names, if it is the manifest of a book's files."""
@@ -59,22 +80,28 @@ class Store:
         if manifest.sha256 not in (None, hashlib.sha256(data).hexdigest()):
             yield manifest, _CHANGED
             return
-        for line in data.decode(errors="replace").splitlines():
-            found = _LINE.fullmatch(line)
-            if found is None:
-                yield manifest, f"has a line that names no file: {line[:80]!a}"
+        files: list[Stored] = []
+        for sha256, name in listed(data):
+            if not sha256:
+                yield manifest, f"has a line that names no file: {name[:80]!a}"
                 continue
-            file = Stored(self._member(manifest.key, found[2]), found[2], manifest.version, None, found[1])
-            if fault := self.fault(file, deep=deep):
-                yield file, fault
+            files.append(Stored(self.keys.beside(manifest.key, name), name, manifest.version, None, sha256))
+        yield from self._members(manifest, files, deep=deep)
 
-    def _member(self, manifest: str, name: str) -> str:
-        """The key of a file that a manifest names."""
-        known = self.keys.parse(manifest)
-        if known is not None and known.name == MANIFEST:
-            return self.keys.of(known.barcode, name, known.version)
-        # Put under another template than today's: they lie side by side all the same.
-        return manifest.removesuffix(MANIFEST) + name
+    def _members(self, manifest: Stored, files: list[Stored], *, deep: bool) -> Iterator[tuple[Stored, str]]:
+        """Each file that is wrong by itself; and if none is, whether all of them have the bytes that they had."""
+        if deep:
+            yield from ((file, fault) for file in files if (fault := self.fault(file, deep=True)))
+            return
+        measured = [self._measured(file) for file in files]
+        wrong = [(file, fault) for file, (_, fault) in zip(files, measured, strict=True) if fault]
+        yield from wrong
+        if wrong or manifest.tree in (None, (len(files), sum(size for size, _ in measured))):
+            return
+        # Once more without the listing, which may be old.
+        total = sum(self.bucket.size(file.key) or 0 for file in files)
+        if manifest.tree is not None and manifest.tree != (len(files), total):
+            yield manifest, f"names files of {total:,} bytes in all instead of {manifest.tree[1]:,}"
 
     def expected(self, delivered: list[Delivery]) -> dict[str, Stored]:
         """All objects of a book by key, each as it was put last; the files of a tree are known by its manifest."""
@@ -107,6 +134,8 @@ class Store:
 def _judged(wanted: Stored, size: int | None, sha256: str | None) -> str:
     if size is None:
         return GONE
+    if size == 0 and wanted.sha256 not in (None, _NOTHING):
+        return "is empty"
     if wanted.size not in (None, size):
         return f"has {size:,} bytes instead of {wanted.size:,}"
     return _CHANGED if wanted.sha256 not in (None, sha256) else ""

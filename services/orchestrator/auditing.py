@@ -26,7 +26,7 @@ from services.orchestrator.audit_checks import Check, Checks
 from services.orchestrator.audit_fix import Fixer
 from services.orchestrator.audit_grin import AgainstGrin
 from services.orchestrator.audit_store import Store
-from services.orchestrator.discrepancy import CHANGED, EXTRA, FIXES, MISSING, PLACE, STUCK, Discrepancy
+from services.orchestrator.discrepancy import EXTRA, FIXES, PLACE, STUCK, Discrepancy
 from services.orchestrator.rebuild import Rebuilder, Unfit
 from services.orchestrator.sightings import Sightings, Stamp
 
@@ -115,12 +115,10 @@ class Audit:
         self.say = say
         self.summary = Summary()
         self.sightings = Sightings(settings)
-        self.checks = Checks(settings, self.sightings, deep=orders.deep)
+        self.checks = Checks(settings, self.sightings, deep=orders.deep, force=orders.force)
         self.fixer = Fixer(self.sightings, orders.by)
-        store = self.checks.store
         # Books that a rebuilding has refused, and said so.
         self._unfit: set[str] = set()
-        self._rebuilder = Rebuilder(self.sightings, store, orders.by, deep=orders.deep) if store else None
 
     def run(self) -> Iterator[Result]:
         """Look at everything, streamed, at most `limit` results."""
@@ -148,17 +146,23 @@ class Audit:
         """Halt when many books are missing whole: a stray file in a mount point does not make it the store."""
         every = enumerate(self._registered(), 1)
         chosen = heapq.nsmallest(_SAMPLE, every, key=lambda _: random.random())  # noqa: S311 - no secret
-        delivered = [barcode for _, barcode in chosen if self.checks.was_delivered(barcode)]
-        if not delivered:
-            return
-        store.require()
-        gone = sum(self.checks.is_gone(barcode) for barcode in delivered)
-        # Of all books there are, as far as the sample tells.
-        likely = gone * max(number for number, _ in chosen) / len(chosen)
-        if gone >= _FEW and (gone > len(delivered) / 2 or likely > _MANY):
-            reason = f"Of {len(delivered)} delivered books that were looked for, {gone} are not in {store.name} at all."
-            cure = "Is all of it mounted, and is it the right one? If they are really lost: --force. Nothing was done."
-            raise Halt(reason, cure)
+        looked: Counter[str] = Counter()
+        gone: Counter[str] = Counter()
+        for _, barcode in chosen:
+            name, is_there = self.checks.sample(barcode) or ("", True)
+            looked[name] += bool(name)
+            gone[name] += not is_there
+        if looked.total():
+            store.require()
+        for name, missing in gone.items():
+            # Of all books there are, as far as the sample tells.
+            likely = missing * max(number for number, _ in chosen) / len(chosen)
+            if missing >= _FEW and (missing > looked[name] / 2 or likely > _MANY):
+                reason = f"Of {looked[name]} delivered books that were looked for, {missing} are not in {name} at all."
+                cure = (
+                    "Is all of it mounted, and is it the right one? If they are really lost: --force. Nothing was done."
+                )
+                raise Halt(reason, cure)
 
     def _results(self) -> Iterator[Result]:
         yield from self._store()
@@ -199,9 +203,9 @@ class Audit:
 
     def _untold(self, barcode: str) -> list[Discrepancy]:
         """A done token without a ledger; not what a rebuilding tells of, which is all that the store has."""
-        found, store = self.checks.untold(barcode), self.checks.store
-        told = self.orders.rebuild and store is not None and any(store.books((barcode,)))
-        return [] if told else found
+        found = self.checks.untold(barcode)
+        stores = self.checks.stores(barcode) if found and self.orders.rebuild else []
+        return [] if any(any(store.books((barcode,))) for store in stores) else found
 
     def _folders(self) -> Iterator[tuple[str, Check]]:
         """What lies in the processing bucket."""
@@ -231,8 +235,6 @@ class Audit:
             found = [one for one in _asked(suspect.check, suspect.barcode) if (one.what, one.fix) in suspect.seen]
             still = before == suspect.stamp == self.sightings.stamp(suspect.barcode)
             told = [one for one in found if still or one.sure]
-            if self.checks.store is not None and any(one.what in (MISSING, CHANGED) for one in told):
-                self.checks.store.require()
             yield from self._told(told, suspect.stamp)
 
     def _told(self, found: list[Discrepancy], stamp: Stamp | None) -> Iterator[Result]:
@@ -253,34 +255,47 @@ class Audit:
     # --- the store's own books ---
 
     def _store(self) -> Iterator[Result]:
-        """What the store has and the ledger does not know; with `--rebuild`, it knows it from then on."""
+        """What the stores have and the ledger does not know; with `--rebuild`, it knows it from then on."""
         store = self.checks.store
         if store is None:
             return
         before = ""
         for key in store.books(self.orders.barcodes) if self.orders.barcodes else store.walk():
             if key.barcode != before and self.sightings.stamp(key.barcode) is None:
-                yield from self._unknown(key.barcode)
+                yield from self._unknown(key.barcode, store)
             before = key.barcode
+        for barcode in self._at_home() if self.orders.rebuild else ():
+            for other in self.checks.stores(barcode)[1:]:
+                yield from self._unknown(barcode, other) if any(other.books((barcode,))) else ()
 
-    def _unknown(self, barcode: str) -> Iterator[Result]:
-        assert self._rebuilder is not None
+    def _at_home(self) -> Iterator[str]:
+        """Books that are done, on the board, and of which the ledger knows nothing."""
+        every = (barcode for last in self.sightings.lasts for barcode in listing.barcodes(last, board.WAITING))
+        for barcode in self.orders.barcodes or every:
+            if self.sightings.stamp(barcode) is None:
+                yield barcode
+
+    def _unknown(self, barcode: str, store: Store) -> Iterator[Result]:
         if not self.orders.rebuild and self.sightings.home(barcode) is not None:
             # Its token is told of.
             return
         for found in self.checks.unknown(barcode):
             try:
-                if not self.orders.rebuild:
-                    yield Result(found)
-                elif self.orders.dry_run:
-                    self._rebuilder.story(barcode)
-                    yield Result(found, "would: its ledger is written from its provenance")
-                elif self._rebuilder.rebuild(barcode):
-                    yield Result(found, "its ledger is written from its provenance")
+                done = self._rebuilt(barcode, store) if self.orders.rebuild else ""
+                if done is not None:
+                    yield Result(found, done)
             except Unfit as error:
                 self._unfit.add(barcode)
                 cure = "Nothing was rebuilt of it. Bring it back from a backup, or move it out and seed the book."
                 yield Result(Discrepancy(barcode, EXTRA, f"the ledger does not know it, and it {error}", cure))
+
+    def _rebuilt(self, barcode: str, store: Store) -> str | None:
+        """What was done; None when somebody else was faster."""
+        rebuilder = Rebuilder(self.sightings, store, self.orders.by, deep=self.orders.deep)
+        if self.orders.dry_run:
+            rebuilder.story(barcode)
+            return "would: its ledger is written from its provenance"
+        return "its ledger is written from its provenance" if rebuilder.rebuild(barcode) else None
 
 
 def _asked(check: Check, barcode: str) -> list[Discrepancy]:

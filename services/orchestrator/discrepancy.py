@@ -30,6 +30,8 @@ class Discrepancy:
     cure: str
     fix: str = ""
     sure: bool = False
+    bucket: str = ""
+    """The done bucket that a new token should name; empty for the configuration's."""
 
     @property
     def is_finding(self) -> bool:

@@ -72,7 +72,7 @@ class Rebuilder:
         first |= {"by": self.by, "rebuilt": True} | ({"token": name} if homeless else {})
         if homeless:
             common = seen.settings.global_
-            durable.write_new(token, encode(barcode, str(common.processing_bucket), common.done_bucket))
+            durable.write_new(token, encode(barcode, str(common.processing_bucket), self.store.name))
             durable.fsync_dir(token.parent)
         if not self._begin(barcode, [first, *story]):
             token.unlink(missing_ok=True)
