@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 MAX_DEPTH = 4
 CHECKSUMS = "checksum.md5"
@@ -59,24 +60,38 @@ def folder_of(name: str) -> str:
     return name[: name.rfind("/") + 1]
 
 
+def checksums_in(names: Iterable[str]) -> list[str]:
+    """The names of all checksum lists, the shallowest first."""
+    return sorted((name for name in names if _base(name).lower() == CHECKSUMS), key=_by_depth)
+
+
 def checksums_of(names: Iterable[str]) -> str | None:
-    """The name of the checksum list, wherever it lies."""
-    return next((name for name in sorted(names) if _base(name).lower() == CHECKSUMS), None)
+    """The name of the checksum list; of several, of that which lies shallowest."""
+    return next(iter(checksums_in(names)), None)
+
+
+def mets_in(names: Iterable[str], barcode: str) -> list[str]:
+    """The names that Google's METS could have, `<DIR>_<BARCODE>.xml` or without the directory; the likeliest first."""
+    wanted = re.compile(rf"(.*_)?{re.escape(barcode)}\.xml", re.IGNORECASE)
+    return sorted((name for name in names if wanted.fullmatch(_base(name))), key=_by_depth)
 
 
 def mets_of(names: Iterable[str], barcode: str) -> str | None:
-    """The name of Google's METS: `<DIR>_<BARCODE>.xml`, or without the directory."""
-    wanted = re.compile(rf"(.*_)?{re.escape(barcode)}\.xml", re.IGNORECASE)
-    return next((name for name in sorted(names) if wanted.fullmatch(_base(name))), None)
+    """The name of Google's METS; of several, of that which lies shallowest. `common.mets.among` looks into them."""
+    return next(iter(mets_in(names, barcode)), None)
 
 
 @dataclass(frozen=True)
 class Pages:
-    """The page files of a book: for each kind, page number to member name, in the order of the pages."""
+    """The page files of a book: for each kind, page number to member name, in the order of the pages.
+
+    `passed_over` are files that are called like pages, and are none: a second file of a page, or in another folder.
+    """
 
     images: Mapping[int, str]
     texts: Mapping[int, str]
     hocr: Mapping[int, str]
+    passed_over: tuple[str, ...] = ()
 
     @property
     def numbers(self) -> list[int]:
@@ -85,16 +100,46 @@ class Pages:
 
 
 def pages_of(names: Collection[str], barcode: str) -> Pages:
-    """Sort the page files out of a book's members; what is no page file is passed over."""
+    """Sort the page files out of a book's members; what is no page file is passed over.
+
+    All of a kind lie in one folder, the METS' if it has any, else that of most of them; of two files of one page the
+    one whose name sorts first counts.
+    """
+    found: dict[str, dict[str, dict[int, str]]] = {"image": {}, "text": {}, "hocr": {}}
+    passed_over = []
+    for kind, number, name in sorted(_page_files(names, barcode), key=itemgetter(2)):
+        if found[kind].setdefault(folder_of(name), {}).setdefault(number, name) != name:
+            passed_over.append(name)
+    chosen = []
+    for folders in found.values():
+        folder = next(iter(folders), "") if len(folders) < 2 else _main(folders, names, barcode)
+        chosen.append(dict(sorted(folders.pop(folder, {}).items())))
+        passed_over += (name for files in folders.values() for name in files.values())
+    images, texts, hocr = chosen
+    return Pages(images, texts, hocr, tuple(sorted(passed_over)))
+
+
+def called_like_pages(names: Iterable[str], barcode: str) -> list[str]:
+    """The names that are a page file's, in whichever folder; sorted."""
+    return sorted(name for _, _, name in _page_files(names, barcode))
+
+
+def _page_files(names: Iterable[str], barcode: str) -> Iterator[tuple[str, int, str]]:
     pattern = re.compile(rf"(?:(?:.*_)?{re.escape(barcode)}_)?([0-9]{{8}})\.(\w+)", re.IGNORECASE)
-    found: dict[str, dict[int, str]] = {"image": {}, "text": {}, "hocr": {}}
-    for name in sorted(names):
+    for name in names:
         match = pattern.fullmatch(_base(name))
         kind = _KINDS.get(match[2].lower()) if match else None
         if match and kind:
-            found[kind][int(match[1])] = name
-    images, texts, hocr = (dict(sorted(files.items())) for files in found.values())
-    return Pages(images, texts, hocr)
+            yield kind, int(match[1]), name
+
+
+def _main(folders: Mapping[str, Collection[int]], names: Iterable[str], barcode: str) -> str:
+    beside = folder_of(mets_of(names, barcode) or "/")
+    return beside if beside in folders else min(folders, key=lambda folder: (-len(folders[folder]), _by_depth(folder)))
+
+
+def _by_depth(name: str) -> tuple[int, str]:
+    return name.count("/"), name
 
 
 def _base(name: str) -> str:

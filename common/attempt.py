@@ -268,10 +268,11 @@ class Attempt:
 
     def _redo(self, redo: Redo) -> str:
         upstream, settings = self.book.upstream, self.desk.settings
-        to = redo.to or (upstream[-1] if upstream else "")
+        begun = self._unfinished_redo()
+        to = begun or redo.to or (self._earliest_maker() if redo.local else next(reversed(upstream), ""))
         if to not in upstream:
             return self._fail(f"{redo.reason} No earlier stage can make it again.", redo.cure)
-        if not self._unfinished_redo(to):
+        if not begun:
             if redos(self.book.events, self._name) >= self.desk.row.redos:
                 return self._fail(f"{redo.reason} Made again, from the {to} on, it ended the same way.", redo.cure)
             self._record("redo", reason=redo.reason, cure=redo.cure, to=to)
@@ -280,14 +281,17 @@ class Attempt:
         board.finish(self.held, settings.row(to).input_pipe)
         return DEFERRED
 
-    def _unfinished_redo(self, to: str) -> bool:
-        """A redo was recorded, and its worker died before the token had moved: to be completed, not counted again."""
-        newest = last(self.book.events, "redo", "done", "failed", "retried")
-        return newest is not None and (newest["event"], newest.get("stage"), newest.get("to")) == (
-            "redo",
-            self._name,
-            to,
-        )
+    def _earliest_maker(self) -> str:
+        """The stage that reads the book's earliest files; the first of all where only our input is left, or nothing."""
+        upstream = self.book.upstream
+        there = [at for at, name in enumerate(upstream) if name in self._seen]
+        return upstream[there[-1] - 1] if there and there[-1] else next(reversed(upstream), "")
+
+    def _unfinished_redo(self) -> str:
+        """Where a redo was to go whose worker died before the token had moved: to be completed, not counted again."""
+        newest = last(self.book.events, "redo", "done", "failed", "retried") or {}
+        begun = (newest.get("event"), newest.get("stage")) == ("redo", self._name) and newest.get("to")
+        return begun if begun in self.book.upstream else ""
 
     def _fail(self, reason: str, cure: str = "") -> str:
         self._record("failed", reason=reason, cure=cure)

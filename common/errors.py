@@ -69,13 +69,19 @@ class Retry(StageError):  # noqa: N818
 
 
 class Redo(StageError):  # noqa: N818
-    """Make this book's files again from an earlier stage: `to` names it, by default the first of the line."""
+    """Make this book's files again from an earlier stage: `to` names it, by default the first of the line.
+
+    `local`: what came was good, and our own disk has lost or changed what was made of it. Then it is not fetched again,
+    but made from the earliest files of the book that are still there, such as the encrypted archive.
+    """
 
     to: str | None = None
+    local = False
 
-    def __init__(self, reason: str, cure: str = "", *, to: str | None = None) -> None:
+    def __init__(self, reason: str, cure: str = "", *, to: str | None = None, local: bool = False) -> None:
         super().__init__(reason, cure)
         self.to = to
+        self.local = local
 
 
 class Reject(StageError):  # noqa: N818

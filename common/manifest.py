@@ -38,12 +38,15 @@ def write(folder: Path, members: Members) -> None:
 
 
 def read(path: Path) -> dict[str, Member]:
-    """The members that a manifest lists; Redo when it is damaged."""
+    """The members that a manifest lists; Redo when it is damaged, lists none, or was written by another release."""
     try:
         listed = json.loads(path.read_bytes())["members"]
-        return {name: _member(**entry) for name, entry in listed.items()}
+        members = {name: _member(**entry) for name, entry in listed.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise Redo(f"{path} is damaged, so the book is made again.") from None
+        members = {}
+    if not members:
+        raise Redo(f"{path} is damaged, or another release's, so the book is made again.", local=True)
+    return members
 
 
 def _entry(member: Member) -> dict[str, object]:

@@ -7,7 +7,8 @@ is kept of a METS, its longest tag and the variety of its names have limits, so 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
@@ -27,6 +28,7 @@ _MAX_NAMES = 10_000
 _MAX_KEPT = 12 << 20
 _PER_TEXT, _PER_OBJECT = 50, 200
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_ROOT = "mets"
 
 
 class MetsError(Exception):
@@ -93,8 +95,28 @@ class Comparison:
     """hOCR that is listed but was never in the archive: some old books are so."""
 
 
+def among(names: Sequence[str], head: Callable[[str, int], bytes]) -> str | None:
+    """Which of these members is the METS: the first that begins like one, or the first, so that an error names it.
+
+    `head` gives so many of the first bytes of a member; it is asked only where there are several.
+    """
+    if len(names) > 1:
+        return next((name for name in names if _begins_like_one(head(name, _CHUNK))), names[0])
+    return next(iter(names), None)
+
+
+def _begins_like_one(head: bytes) -> bool:
+    roots: list[str] = []
+    parser = expat.ParserCreate(namespace_separator="}")
+    parser.StartElementHandler = lambda tag, _attributes: roots.append(_local(tag))
+    # The root may have come before the error.
+    with suppress(expat.ExpatError, ValueError, LookupError):
+        parser.Parse(head, False)
+    return roots[:1] == [_ROOT]
+
+
 def parse(data: bytes) -> Mets:
-    """Read a METS; MetsError when it is not well-formed, too large or has a document type declaration."""
+    """Read a METS; MetsError when it is not well-formed, is no METS, too large or has a document type declaration."""
     if len(data) > MAX_BYTES:
         raise MetsError(f"it is larger than {MAX_BYTES >> 20} MiB")
     target = _Target()
@@ -164,10 +186,10 @@ class _Target:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         local = _local(tag)
-        self._descend()
+        self._descend(local)
         if self._record is not None or self._opens_record(tag, local):
             self._start_record(local, attributes)
-        elif local == "mets":
+        elif local == _ROOT:
             self.mets.object_id = attributes.get("OBJID", "")
         elif local == "fileGrp":
             self._use = attributes.get("USE", "")
@@ -200,8 +222,10 @@ class _Target:
         elif self._text is not None:
             self._end_property(_local(tag), "".join(self._text).strip())
 
-    def _descend(self) -> None:
+    def _descend(self, local: str) -> None:
         self._level += 1
+        if self._level == 1 and local != _ROOT:
+            raise MetsError(f"it is no METS, its root is <{local[:50]}>")
         if self._level > _MAX_DEPTH:
             raise MetsError(f"it is nested deeper than {_MAX_DEPTH} elements")
 

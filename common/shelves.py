@@ -8,6 +8,7 @@ Nothing here is synced: what a power cut takes is found by its CRC-32 when it is
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -104,7 +105,7 @@ class Shelf:
         fd, at = self._open(name, member)
         end = at + member.size + (member.offset is None)
         try:
-            while chunk := os.pread(fd, min(CHUNK, end - at), at):
+            while chunk := _pread(fd, min(CHUNK, end - at), at, name):
                 at += len(chunk)
                 yield chunk
         finally:
@@ -115,7 +116,7 @@ class Shelf:
     def open(self, name: str, member: Member) -> IO[bytes]:
         """The same bytes as an unbuffered file."""
         fd, at = self._open(name, member)
-        return _Slice(fd, at, member.size, closes=member.offset is None)
+        return _Slice(name, fd, at, member.size, closes=member.offset is None)
 
     def path(self, name: str, member: Member) -> Path | None:
         """The file that is this member; None where all lie in one tar."""
@@ -141,14 +142,18 @@ class Shelf:
             if self._tar is None:
                 self._tar = os.open(path, _READ)
         except (FileNotFoundError, NotADirectoryError):
-            raise Redo(f"{path} is gone from the disk, so the book is made again.") from None
+            raise Redo(f"{path} is gone from the disk, so the book is made again.", local=True) from None
+        except OSError as error:
+            _redo_where_lost(error, name)
+            raise
         return self._tar, member.offset
 
 
 class _Slice(io.RawIOBase, IO[bytes]):
     """A part of an open file, read without moving the position that others share."""
 
-    def __init__(self, fd: int, offset: int, size: int, *, closes: bool) -> None:
+    def __init__(self, name: str, fd: int, offset: int, size: int, *, closes: bool) -> None:
+        self._name = name
         self._fd = fd
         self._offset = offset
         self._size = size
@@ -171,7 +176,7 @@ class _Slice(io.RawIOBase, IO[bytes]):
 
     def read(self, size: int = -1, /) -> bytes:
         left = max(0, self._size - self._position)
-        data = os.pread(self._fd, left if size < 0 else min(size, left), self._offset + self._position)
+        data = _pread(self._fd, left if size < 0 else min(size, left), self._offset + self._position, self._name)
         self._position += len(data)
         return data
 
@@ -185,6 +190,21 @@ class _Slice(io.RawIOBase, IO[bytes]):
         if self._closes and not self.closed:
             os.close(self._fd)
         super().close()
+
+
+def _pread(fd: int, size: int, at: int, name: str) -> bytes:
+    try:
+        return os.pread(fd, size, at)
+    except OSError as error:
+        _redo_where_lost(error, name)
+        raise
+
+
+def _redo_where_lost(error: OSError, name: str) -> None:
+    """A disk that has lost the bytes will not find them again; any other error stays what it is."""
+    if error.errno == errno.EIO:
+        what = f"{name} cannot be read from the disk ({error.strerror}), so the book is made again."
+        raise Redo(what, "The disk fails: have it looked at, then put the book's token back.", local=True) from error
 
 
 def _write_all(fd: int, chunk: bytes) -> None:

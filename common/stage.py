@@ -59,7 +59,7 @@ class Book:
         """A file of the input folder; Redo when it is not there."""
         path = self.input / name
         if not path.is_file():
-            raise Redo(f"{path} is missing, so it is made again.")
+            raise Redo(f"{path} is missing, so it is made again.", local=True)
         return path
 
 

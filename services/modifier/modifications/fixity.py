@@ -44,6 +44,7 @@ def _against_mets(members: Members, pages: Pages) -> Iterator[str]:
         yield _doubt(members, "The METS is missing.")
         return
     _require(compare(mets, members.listed, folder_of(members.mets_name or "")), len(mets.files))
+    yield from _unchecked(mets)
     yield from _counts(mets, pages)
 
 
@@ -61,6 +62,13 @@ def _require(found: Comparison, listed: int) -> None:
         raise Redo(f"By size and MD5, {count}, the first is {wrong[0]!r}.", cure)
 
 
+def _unchecked(mets: Mets) -> Iterator[str]:
+    bare = [file.name for file in mets.files if file.md5 is None]
+    if bare or not mets.files:
+        first = f", the first is {bare[0]!r:.200}" if bare else ""
+        yield f"The METS has no MD5 of {len(bare)} of the {len(mets.files)} files that it lists{first}."
+
+
 def _counts(mets: Mets, pages: Pages) -> Iterator[str]:
     there = len(pages.images)
     if mets.pages != there:
@@ -72,6 +80,12 @@ def _counts(mets: Mets, pages: Pages) -> Iterator[str]:
 def _page_warnings(members: Members, pages: Pages) -> Iterator[str]:
     numbers = pages.numbers
     yield from _gaps(numbers)
+    if others := pages.passed_over:
+        count = f"{len(others)} {'files are' if len(others) > 1 else 'file is'}"
+        yield (
+            f"{count} called like a page's but taken for none, because another file is that page or because of the "
+            f"folder, the first is {others[0]!r:.200}."
+        )
     yield from _lacking("an image", numbers, pages.images)
     yield from _lacking("text", numbers, pages.texts)
     yield from _lacking("hOCR", numbers, pages.hocr)
