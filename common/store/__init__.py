@@ -17,10 +17,10 @@ def open_bucket(bucket: str, base: Path, puts: Puts | None = None) -> Bucket:
 
     Halt when there can be no such bucket, or when its store has too few credentials to begin with.
     """
-    if not is_url(bucket):
-        return FolderBucket(base / bucket)
     if problem := wrong(bucket):
         raise Halt(problem, "Correct `done_bucket`, or the token's, and go on.")
+    if not is_url(bucket):
+        return FolderBucket(base / bucket)
     # Imported where it is needed: a library that keeps its books in folders need not have it in memory.
     from common.store.objects import ObjectBucket  # noqa: PLC0415
 

@@ -15,7 +15,8 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
 from common.errors import Halt
-from common.store.refusals import credentials
+from common.store import surroundings
+from common.store.refusals import credentials, panicking
 from common.store.urls import split
 
 # Every wait has an end: to be let in, without a byte coming, for one whole request, and over all of its repetitions.
@@ -30,6 +31,7 @@ _RETRY: dict[str, Any] = {
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_ELSEWHERE = {"gs": "GOOGLE_BASE_URL", "az": "AZURE_STORAGE_ENDPOINT"}
 # Other ways to credentials that the library knows by itself.
 _OTHERWISE = (
     "AWS_ACCESS_KEY_ID",
@@ -43,27 +45,33 @@ _OPTIONAL = {"aws_session_token": "session_token"}
 
 
 def connect(url: str) -> ObjectStore:
-    """A client for that bucket and prefix; nothing is asked of the store yet. Halt when credentials are incomplete."""
+    """A client for that bucket and prefix; nothing is asked of the store yet.
+
+    Halt when credentials are incomplete, or when a variable is such that the library could not digest it.
+    """
     scheme, name, prefix = split(url)
+    surroundings.require_lines(scheme)
     common: dict[str, Any] = {"prefix": prefix or None, "retry_config": _RETRY}
     try:
-        if scheme == "s3":
-            config = _s3(name)
-            client = _client(config.get("aws_endpoint_url_s3", ""), os.environ.get("AWS_CA_BUNDLE", ""))
-            return S3Store(name, client_options=client, config=config, **common)
-        if scheme == "gs":
-            return GCSStore(name, client_options=_client(os.environ.get("GOOGLE_BASE_URL", "")), **common)
-        return AzureStore(name, client_options=_client(os.environ.get("AZURE_STORAGE_ENDPOINT", "")), **common)
+        with panicking(url):
+            if scheme == "s3":
+                config = _s3(name)
+                authorities = surroundings.authorities(os.environ.get("AWS_CA_BUNDLE", ""))
+                client = _client(config.get("aws_endpoint_url_s3", ""), authorities)
+                return S3Store(name, client_options=client, config=config, **common)
+            server = _ELSEWHERE[scheme]
+            client = _client(surroundings.endpoint(scheme, os.environ.get(server, ""), server))
+            return (GCSStore if scheme == "gs" else AzureStore)(name, client_options=client, **common)
     except (BaseError, ValueError, OSError):
         # Never the library's own words: they may hold what was set.
         what = f"The variables for the done bucket {url} are incomplete, or cannot be understood."
-        raise Halt(what, credentials(url)) from None
+        raise Halt(what, f"{credentials(url)} A misspelt value of another one does the same.") from None
 
 
-def _client(endpoint: str = "", authorities: str = "") -> Any:
-    """Options of the HTTP client; `authorities` is a PEM file of those that sign a private store's certificate."""
+def _client(endpoint: str = "", authorities: bytes | None = None) -> Any:
+    """Options of the HTTP client; `authorities` is a PEM of those that sign a private store's certificate."""
     http = {"allow_http": True} if endpoint.startswith("http://") else {}
-    trusted = {"root_certificate": Path(authorities).read_bytes()} if authorities else {}
+    trusted = {"root_certificate": authorities} if authorities else {}
     return {**_CLIENT, **http, **trusted}
 
 
@@ -72,15 +80,23 @@ def _s3(name: str) -> Any:
     profile = _profile()
     config = {} if any(map(os.environ.get, _OTHERWISE)) else _keys(profile)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or profile.get("region")
-    endpoint = next(filter(None, map(os.environ.get, _ENDPOINTS)), profile.get("endpoint_url", ""))
-    if os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION", "").lower() != "when_required":
-        config["checksum_algorithm"] = os.environ.get("AWS_CHECKSUM_ALGORITHM") or "SHA256"
+    if algorithm := surroundings.checksum():
+        config["checksum_algorithm"] = algorithm
     if region:
         config["region"] = region
-    if endpoint:
+    if endpoint := _endpoint(profile):
         # By this name it goes before what the library itself finds in the environment.
         config["aws_endpoint_url_s3"] = _with_bucket(endpoint.rstrip("/"), name)
     return config
+
+
+def _endpoint(profile: dict[str, str]) -> str:
+    origin = next(filter(os.environ.get, _ENDPOINTS), "")
+    value = os.environ[origin] if origin else profile.get("endpoint_url", "")
+    found = surroundings.endpoint("s3", value, origin or "endpoint_url of the profile")
+    scheme, mark, rest = found.partition("://")
+    # The library knows schemes in small letters only.
+    return f"{scheme.lower()}{mark}{rest}"
 
 
 def _with_bucket(endpoint: str, name: str) -> str:

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +15,12 @@ from typing import Self
 
 from common import durable
 from common.artifacts import Artifact, describe, describe_bytes
-from common.errors import Halt, Redo, Retry
-from common.store.bucket import Bucket
+from common.errors import Halt, Redo, Reject, Retry
+from common.store.bucket import RENAME, Bucket, Look, unasked
 
 _WRITABLE = "See that it is mounted, has space and may be written to; the stage goes on by itself."
+# What a file system says of a name that it cannot give to a file.
+_UNFIT = {errno.ENAMETOOLONG, errno.EILSEQ}
 _MOUNTED = "See that it is mounted here and can be read, then audit again."
 
 
@@ -28,17 +30,18 @@ class FolderBucket(Bucket):
     # Each put waits for the disk, and several share its commits.
     concurrency = 4
 
-    def __init__(self, root: Path, barcode: str = "") -> None:
+    def __init__(self, root: Path, barcode: str = "", look: Look = unasked) -> None:
         self.root = root
+        self._look = look
         self.name = str(root)
         # A tilde is in no barcode, so no book's prefix is the beginning of another's.
         self._prefix = f".put~{barcode}~"
         self._met = False
         self._identity: tuple[int, int] | None = None
 
-    def for_book(self, barcode: str, labels: Mapping[str, str]) -> Self:  # noqa: ARG002 - files have no labels
-        """The same folder; what is being put there is hidden under the book's own names."""
-        return type(self)(self.root, barcode)
+    def for_book(self, barcode: str, labels: Mapping[str, str], look: Look = unasked) -> Self:  # noqa: ARG002
+        """The same folder; what is being put there is hidden under the book's own names. Files have no labels."""
+        return type(self)(self.root, barcode, look)
 
     def prepare(self, *, used: bool) -> None:
         """A bucket that is gone though books were put there was unmounted: what is written now goes to another disk."""
@@ -53,7 +56,7 @@ class FolderBucket(Bucket):
         try:
             figures = self.root.stat()
             with os.scandir(self.root) as entries:
-                empty = next(entries, None) is None
+                empty = all(entry.name.startswith(".") for entry in entries)
         except OSError as error:
             raise Halt(f"The done bucket {self.root} cannot be read: {error.strerror}.", _MOUNTED) from None
         identity = figures.st_dev, figures.st_ino
@@ -81,6 +84,12 @@ class FolderBucket(Bucket):
             return file.read(limit)
         return None
 
+    def has(self, key: str, wanted: Artifact) -> bool:
+        """Whether the object is there with the wanted size and SHA-256."""
+        with _reading(self.root / key):
+            return _is(self.root / key, wanted)
+        return False
+
     def walk(self) -> Iterator[str]:
         """All keys, streamed, folder by folder."""
         for path in _walk(str(self.root)):
@@ -104,7 +113,7 @@ class FolderBucket(Bucket):
         try:
             return self._put(key, wanted, lambda temp: _link_or_copy(source, temp))
         except Retry:
-            if describe(source, wanted.name) != wanted:
+            if source.exists() and describe(source, wanted.name) != wanted:
                 raise Redo(f"{source} was damaged on the disk, so the book is made again.") from None
             raise
 
@@ -112,11 +121,12 @@ class FolderBucket(Bucket):
         """Put an object with these bytes; False when it was there already, and equal."""
         return self._put(key, describe_bytes(data, key), lambda temp: durable.write_new(temp, data))
 
-    def sweep(self, key: str) -> None:
-        """Remove what an earlier attempt on this book, killed in the middle, has left beside `key`."""
+    def sweep(self, keys: Iterable[str]) -> None:
+        """Remove what an earlier attempt on this book, killed in the middle, has left: each folder is listed once."""
         with _writing(self.root):
-            for leftover in (self.root / key).parent.glob(f"{self._prefix}*"):
-                leftover.unlink(missing_ok=True)
+            for folder in {(self.root / key).parent for key in keys}:
+                for leftover in folder.glob(f"{self._prefix}*"):
+                    leftover.unlink(missing_ok=True)
 
     def _put(self, key: str, wanted: Artifact, place: Callable[[Path], None]) -> bool:
         target = self.root / key
@@ -127,20 +137,21 @@ class FolderBucket(Bucket):
             temp = target.parent / f"{self._prefix}{secrets.token_hex(6)}"
             try:
                 place(temp)
-                _publish(temp, target, wanted)
+                _publish(temp, target, wanted, self._look)
             finally:
                 # A rename onto another link of the same file does nothing and leaves both names.
                 temp.unlink(missing_ok=True)
         return True
 
 
-def _publish(temp: Path, target: Path, wanted: Artifact) -> None:
+def _publish(temp: Path, target: Path, wanted: Artifact, look: Look) -> None:
     """Read back what lies in the store under its hidden name, then give it its own name."""
     try:
         durable.fsync_path(temp)
         proven = temp.stat()
         if not _is(temp, wanted):
             raise Retry(f"{target} did not arrive as it was sent.", "Check the disk of the done bucket.")
+        look()
         temp.replace(target)
     except FileNotFoundError:
         raise Retry(f"{temp} was taken away: another worker has put {target} at the same time.") from None
@@ -161,6 +172,8 @@ def _link_or_copy(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)
     except OSError:
+        if not source.exists():
+            raise Redo(f"{source} is missing, so the book is made again.") from None
         # Another file system, or one without hard links; what is really wrong, the copy says.
         shutil.copyfile(source, target)
 
@@ -194,4 +207,6 @@ def _writing(root: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise
+        if error.errno in _UNFIT:
+            raise Reject(f"A file of the book cannot be put into {root}: {error.strerror}.", RENAME) from error
         raise Halt(f"The done bucket {root} cannot be written: {error.strerror}.", _WRITABLE) from error

@@ -13,6 +13,8 @@ SHA256 = "sha256"
 # Azure takes letters, digits and underscores only; the other stores take these, too.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
 _VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,500}[\x21-\x7e])?")
+# Amazon takes 2 kB of them, ours included.
+_MOST = 1_200
 _RESERVED = {"barcode", "grinetag", SHA256}
 # Of our own, and not the system's: they are the same wherever a worker runs.
 _TYPES = {
@@ -40,6 +42,8 @@ def check_labels(labels: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"should have names of small letters, digits and _, none of ours, and not {name}")
         if not _VALUE.fullmatch(value):
             raise ValueError(f"should have values of plain ASCII without spaces at their ends: see {name}")
+    if sum(map(len, (*labels, *labels.values()))) > _MOST:
+        raise ValueError(f"should have at most {_MOST:,} characters in all, as the stores have it")
     return labels
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import obstore
 from obstore.exceptions import BaseError, InvalidPathError
@@ -14,48 +14,49 @@ from obstore.store import ObjectStore
 
 from common.artifacts import Artifact, describe_bytes
 from common.errors import Halt, Redo, Retry
-from common.store.bucket import Bucket, Puts
+from common.store.bucket import Bucket, Look, Puts, unasked
 from common.store.connect import connect
 from common.store.labels import SHA256, attributes
-from common.store.refusals import putting, reading
+from common.store.refusals import Archived, panicking, putting, reading, require_fit
 
+# What is special to the putting of one book: its labels, and who looks whether it is still this worker's.
+_Book = tuple[Mapping[str, str], Look]
 _CHUNK = 2**20
 _PAGE = 1000
+_OTHERS = "See who else writes there."
 _EMPTY = "See that `done_bucket` and the endpoint are right, then audit again."
 
 
 class ObjectBucket(Bucket):
     """Objects below a prefix. The store shows an object when all of it is there, so nobody sees a part."""
 
-    def __init__(
-        self, url: str, puts: Puts, store: ObjectStore | None = None, labels: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, url: str, puts: Puts, store: ObjectStore | None = None, book: _Book | None = None) -> None:
         self.name = url
-        self.concurrency = puts.concurrency
+        self.concurrency, self.alone = puts.concurrency, puts.part_size
         self._puts = puts
         self._store = store or connect(url)
-        self._labels = labels or {}
+        self._labels, self._look = book or ({}, unasked)
 
-    def for_book(self, barcode: str, labels: Mapping[str, str]) -> Self:  # noqa: ARG002 - nothing is hidden here
-        """The same bucket by the same client, with labels for this book's objects."""
-        return type(self)(self.name, self._puts, self._store, labels)
+    def for_book(self, barcode: str, labels: Mapping[str, str], look: Look = unasked) -> Self:  # noqa: ARG002
+        """The same bucket by the same client, with labels for this book's objects. Nothing of it is hidden."""
+        return type(self)(self.name, self._puts, self._store, (labels, look))
 
     def prepare(self, *, used: bool) -> None:  # noqa: ARG002 - a bucket is never made here
         """Halt when there is no such bucket, or it may not be listed."""
-        self._has_any()
-
-    def require(self) -> None:
-        """Halt when there is no such bucket, it may not be read, or nothing is in it."""
-        if not self._has_any():
-            raise Halt(f"There is nothing in the done bucket {self.name}, though books were delivered.", _EMPTY)
-
-    def _has_any(self) -> bool:
         with putting(self.name):
             try:
-                return any(len(page) for page in obstore.list(self._store, chunk_size=1))
+                next(iter(obstore.list(self._store, chunk_size=1)), None)
             except InvalidPathError:
-                # Somebody else's object with an odd key is one, too, and in nobody's way.
-                return True
+                # Somebody else's object with an odd key is in nobody's way here.
+                return
+
+    def require(self) -> None:
+        """Halt when there is no such bucket, it may not be read, or no book's object is in it.
+
+        A console's mark for a folder has no bytes, and what a doctor has left is hidden.
+        """
+        if not any(size > 0 for _, size in self.sizes()):
+            raise Halt(f"There is nothing in the done bucket {self.name}, though books were delivered.", _EMPTY)
 
     def size(self, key: str) -> int | None:
         """The bytes of an object; None when there is none."""
@@ -84,6 +85,10 @@ class ObjectBucket(Bucket):
             return bytes(data[:limit])
         return None
 
+    def has(self, key: str, wanted: Artifact) -> bool:
+        """Whether the object is there with the wanted size and SHA-256, read or by its label as the options say."""
+        return bool(self._is(key, wanted))
+
     def walk(self) -> Iterator[str]:
         """All keys, some hundreds in memory at a time."""
         yield from (key for key, _ in self.sizes())
@@ -103,8 +108,9 @@ class ObjectBucket(Bucket):
 
     def put_file(self, key: str, source: Path, wanted: Artifact) -> bool:
         """Put a file, in parts if it is large; False when it was there already, and equal."""
+        require_fit(self.name, key)
         if wanted.size <= self._puts.part_size:
-            with source.open("rb") as file:
+            with _opened(source) as file:
                 data = file.read(wanted.size + 1)
             if describe_bytes(data, wanted.name) != wanted:
                 raise _damaged(source)
@@ -113,9 +119,10 @@ class ObjectBucket(Bucket):
 
     def put_bytes(self, key: str, data: bytes) -> bool:
         """Put an object with these bytes; False when it was there already, and equal."""
+        require_fit(self.name, key)
         return self._put_whole(key, data, describe_bytes(data, key))
 
-    def sweep(self, key: str) -> None:
+    def sweep(self, keys: Iterable[str]) -> None:
         """Nothing is ever there under another name; the parts of what was never finished expire in the store."""
 
     def _put_in_parts(self, key: str, source: Path, wanted: Artifact) -> bool:
@@ -123,7 +130,8 @@ class ObjectBucket(Bucket):
             if self._is(key, wanted):
                 return is_last
             try:
-                self._send(key, _proven(source, wanted, self._puts.part_size), wanted)
+                with _opened(source) as file:
+                    self._send(key, self._proven(file, source, wanted), wanted)
                 break
             except (Halt, Retry):
                 # Where it broke off is not known: if the store answers at all, it is looked at, and sent once more.
@@ -137,6 +145,8 @@ class ObjectBucket(Bucket):
             if self._create(key, data, wanted):
                 return self._prove(key, wanted)
             there = self._is(key, wanted)
+            if there is False:
+                raise Retry(f"Another hand has put {key} into {self.name} meanwhile.", _OTHERS)
         if there:
             return False
         self._send(key, data, wanted)
@@ -148,7 +158,8 @@ class ObjectBucket(Bucket):
         The library repeats no such request that broke off, since it may have been carried out.
         """
         try:
-            self._put(key, data, wanted, mode="create", use_multipart=False)
+            with panicking(self.name):
+                self._put(key, data, wanted, mode="create", use_multipart=False)
         except (BaseError, FileNotFoundError, NotImplementedError):
             return False
         return True
@@ -159,6 +170,7 @@ class ObjectBucket(Bucket):
             self._put(key, data, wanted, **({"use_multipart": False} if isinstance(data, bytes) else how))
 
     def _put(self, key: str, data: bytes | Iterator[bytes], wanted: Artifact, **how: Any) -> None:
+        self._look()
         obstore.put(self._store, key, data, attributes=attributes(wanted, self._labels, self._puts), **how)
 
     def _is(self, key: str, wanted: Artifact) -> bool | None:
@@ -173,7 +185,13 @@ class ObjectBucket(Bucket):
                 return False
             if label and not self._puts.read_back:
                 return True
-            return self._reads_as(key, wanted)
+            try:
+                return self._reads_as(key, wanted)
+            except Archived:
+                if not label:
+                    raise
+                # It was proven before a rule of the store's took it away.
+                return True
         return None
 
     def _reads_as(self, key: str, wanted: Artifact) -> bool:
@@ -184,22 +202,32 @@ class ObjectBucket(Bucket):
         """True when the store has kept what it was given; Retry when not."""
         right = self._reads_as(key, wanted) if self._puts.read_back else self._is(key, wanted)
         if not right:
-            raise Retry(f"{key} did not arrive in {self.name} as it was sent.", "See who else writes there.")
+            raise Retry(f"{key} did not arrive in {self.name} as it was sent.", _OTHERS)
         return True
 
+    def _proven(self, file: IO[bytes], source: Path, wanted: Artifact) -> Iterator[bytes]:
+        """A file's bytes; Redo before the last of them is passed on when it is not what it should be.
 
-def _proven(source: Path, wanted: Artifact, piece: int) -> Iterator[bytes]:
-    """A file's bytes; Redo before the last of them is passed on when it is not what it should be."""
-    digest, left = hashlib.sha256(), wanted.size
-    with source.open("rb") as file:
-        while data := file.read(piece):
+        The book's owner is looked at once more before the end, since a large upload takes its time: what raises here
+        aborts it.
+        """
+        digest, left = hashlib.sha256(), wanted.size
+        while data := file.read(self._puts.part_size):
             digest.update(data)
             left -= len(data)
             if left < 0 or (left == 0 and digest.hexdigest() != wanted.sha256):
                 break
             yield data
-    if left or digest.hexdigest() != wanted.sha256:
-        raise _damaged(source)
+        if left or digest.hexdigest() != wanted.sha256:
+            raise _damaged(source)
+        self._look()
+
+
+def _opened(source: Path) -> IO[bytes]:
+    try:
+        return source.open("rb")
+    except FileNotFoundError:
+        raise Redo(f"{source} is missing, so the book is made again.") from None
 
 
 def _damaged(source: Path) -> Redo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from common import board, durable, listing, workfiles
 from common.artifacts import Artifact, describe_bytes
 from common.config import FilterRow, Settings
 from common.deliveries import VERSION
-from common.stage import Book, Facts, Halt, Reject, Stage
+from common.stage import Book, Facts, Halt, Reject, Retry, Stage
 from common.store import Bucket, is_url, open_bucket, wrong
 from common.store.labels import book_labels
 from common.store_keys import Keys
@@ -33,21 +33,19 @@ class Uploader(Stage):
 
     def __init__(self, settings: Settings, row: FilterRow) -> None:
         super().__init__(settings, row)
-        # What this worker has put books into so far, by its name in the tokens.
+        # What this worker has met so far, by its name in the tokens; and where it has put books.
         self._buckets: dict[str, Bucket] = {}
+        self._used: set[str] = set()
 
     def check(self) -> list[str]:
         """Say which options are wrong, and whether the done bucket can be; an object store is not asked."""
         bucket = self.settings.global_.done_bucket
         problems = options.wrong(self.options, bucket)
-        return [*problems, *(self._check_url(bucket) if is_url(bucket) else self._check_folder(bucket))]
-
-    def _check_url(self, bucket: str) -> list[str]:
         try:
             open_bucket(bucket, self._base)
         except Halt as halt:
-            return [f"{halt.reason} {halt.cure}"]
-        return []
+            return [*problems, f"{halt.reason} {halt.cure}"]
+        return [*problems, *([] if is_url(bucket) else self._check_folder(bucket))]
 
     def _check_folder(self, bucket: str) -> list[str]:
         problems = []
@@ -63,8 +61,10 @@ class Uploader(Stage):
         """Put all files and prove them, then the provenance."""
         made = goods(book)
         version = version_of(book, self._keys(), made.files)
-        bucket = self._bucket(book).for_book(book.barcode, book_labels(book.barcode, _etag(version.story(book.events))))
+        labels = book_labels(book.barcode, _etag(version.story(book.events)))
+        bucket = self._bucket(book).for_book(book.barcode, labels, _look(book))
         sent, proof = self._put(bucket, book, made, version)
+        self._used.add(book.done_bucket)
         return {
             "bytes_in": made.size,
             "bytes_out": sum(file.size for file in sent),
@@ -89,7 +89,7 @@ class Uploader(Stage):
     def _bucket(self, book: Book) -> Bucket:
         """The book's bucket, once it has shown that books can be put there."""
         named = book.done_bucket
-        if is_url(named) and (problem := wrong(named)):
+        if problem := wrong(named):
             raise Reject(problem, "Correct the book's token, or drop the book and seed it anew.")
         if not is_url(named) and _within(self._base / named, book.folder.parent):
             raise Reject(f"The book's done bucket, {named}, is where its working files are removed.", _APART)
@@ -97,7 +97,7 @@ class Uploader(Stage):
         bucket = known or open_bucket(named, self._base, Options.model_validate(self.options).puts)
         # A folder is looked at each time; asking an object store that has answered already would only cost.
         if known is None or not is_url(named):
-            used = known is not None or listing.count(self.row.output_pipe, board.WAITING, 1) > 0
+            used = named in self._used or listing.count(self.row.output_pipe, board.WAITING, 1) > 0
             bucket.prepare(used=used)
         self._buckets[named] = bucket
         return bucket
@@ -106,13 +106,13 @@ class Uploader(Stage):
         """The files that were not there yet, and what was put as provenance."""
         # Only a killed attempt leaves anything, and listing a store of a million books for nothing is dear.
         if book.attempt > 1:
-            for name in (provenance.NAME, *(file.name for file in (*made.tree, *made.files))):
-                bucket.sweep(version.key(name))
+            names = (provenance.NAME, *(file.name for file in (*made.tree, *made.files)))
+            bucket.sweep(map(version.key, names))
         # Whoever sees the manifest of a tree sees all that it names.
         sent = [*_sent(bucket, book, made.tree, version), *_sent(bucket, book, made.files, version)]
         key = version.key(provenance.NAME)
-        # How a version came that is held already stands there, and stays.
-        if version.unchanged and bucket.size(key) is not None:
+        # How a version came that is held already stands there, and stays, unless it was lost or damaged.
+        if version.unchanged and _stands(bucket, key, version):
             return sent, None
         data = provenance.document(book, self.row.name, self.settings.global_.library, made.files, version)
         bucket.put_bytes(key, data)
@@ -128,11 +128,41 @@ class Uploader(Stage):
 
 
 def _sent(bucket: Bucket, book: Book, files: list[Artifact], version: Version) -> list[Artifact]:
-    """Put files, several at once; those that were not there yet. What is left waits for nothing after an error."""
+    """Put files, several small ones at once; those that were not there yet. Nothing is begun after an error."""
     sources = {file: book.input_file(file.name) for file in files}
+
+    def put(file: Artifact) -> bool:
+        return bucket.put_file(version.key(file.name), sources[file], file)
+
+    large = [file for file in sources if file.size > bucket.alone]
+    small = [file for file in sources if file.size <= bucket.alone]
+    new = [file for file in large if put(file)]
     with ThreadPoolExecutor(bucket.concurrency) as pool:
-        new = pool.map(lambda file: bucket.put_file(version.key(file.name), sources[file], file), sources)
-        return [file for file, is_new in zip(sources, new, strict=True) if is_new]
+        return [*new, *(file for file, is_new in zip(small, pool.map(put, small), strict=True) if is_new)]
+
+
+def _stands(bucket: Bucket, key: str, version: Version) -> bool:
+    """Whether the provenance of a held version is there, and is what the ledger says of it if it says anything."""
+    size, sha256 = version.proof
+    if size is None or sha256 is None:
+        return bucket.size(key) is not None
+    return bucket.has(key, Artifact(provenance.NAME, size, sha256))
+
+
+def _look(book: Book) -> Callable[[], None]:
+    """Asks whether the files are there still that this attempt has found.
+
+    Whoever takes the book over and brings it home, or has it made again, takes them away; a worker that wakes up late
+    must not put older bytes over the newer ones.
+    """
+    name = book.input.name
+    found = workfiles.published(book.folder)[name]
+
+    def look() -> None:
+        if workfiles.published(book.folder).get(name) != found:
+            raise Retry(f"The files of {book.barcode} were taken away while they were put into the done bucket.")
+
+    return look
 
 
 def _etag(events: Iterable[Facts]) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from common.artifacts import Artifact
 from common.deliveries import Delivery, brought_again, deliveries
 from common.stage import Book, Facts
-from common.store_keys import PROVENANCE, Keys
+from common.store_keys import MANIFEST, PROVENANCE, Keys
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,17 @@ class Version:
     unchanged: bool = False
     """The book was brought again, byte for byte as it is held."""
     held: Mapping[str, str] = field(default_factory=dict)
-    """Keys that its files have already, by name."""
+    """Keys that its files have already, by name; of a tree its manifest's, which tells all others."""
+    proof: tuple[int | None, str | None] = (None, None)
+    """Size and SHA-256 of the provenance that is held, both None where the ledger does not say."""
 
     def key(self, name: str) -> str:
         """Where in the store a file of this version lies."""
-        return self.held.get(name) or self.keys.of(self.barcode, name, self.number)
+        if name in self.held:
+            return self.held[name]
+        if manifest := self.held.get(MANIFEST):
+            return self.keys.beside(manifest, name)
+        return self.keys.of(self.barcode, name, self.number)
 
     def story(self, events: Sequence[Facts]) -> Sequence[Facts]:
         """The events that tell how this version came: those since the version before it was delivered."""
@@ -49,7 +55,10 @@ def version_of(book: Book, keys: Keys, files: Sequence[Artifact]) -> Version:
         return Version(book.barcode, keys, max(old.version for old in before) + 1, before[-1])
     # The newest held version, or an older one that Google has gone back to.
     held = {file.name: file.key for file in same.files} | ({PROVENANCE: same.provenance} if same.provenance else {})
-    return Version(book.barcode, keys, same.version, _superseded(before, same.version), True, held)
+    # A delivery that found the provenance in its place tells no proof of it.
+    proofs = [old.proof for old in before if old.version == same.version and old.proof[0] is not None]
+    proof = proofs[-1] if proofs else same.proof
+    return Version(book.barcode, keys, same.version, _superseded(before, same.version), True, held, proof)
 
 
 def _superseded(before: Sequence[Delivery], number: int) -> Delivery | None:
