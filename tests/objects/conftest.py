@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.objects.server import Server
+from tests.objects.shelves import opened  # noqa: F401 - any test may ask for it
 from tests.objects.stand import Stand
 
 

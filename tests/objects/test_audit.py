@@ -2,64 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import obstore
 import pytest
-from obstore.store import LocalStore, ObjectStore
 
 from common.store import connect
 from services.orchestrator import auditing
-from tests.audits import Shelf, findings
+from tests.audits import Shelf
 from tests.objects import proxy as faults
 from tests.objects.impatient import IMPATIENT
 from tests.objects.proxy import Proxy, Request, proxying
 from tests.objects.server import Server
-
-BOOKS = ("A1", "A2", "A3")
-Opened = Callable[..., tuple[Shelf, ObjectStore]]
-
-
-@pytest.fixture(params=["folder", "s3"])
-def opened(
-    request: pytest.FixtureRequest, tmp_path: Path, s3_server: Server, monkeypatch: pytest.MonkeyPatch
-) -> Opened:
-    """Makes a shelf with three books at home, and what its store has, past the project's own code."""
-    monkeypatch.setattr(auditing, "_PAUSE", 0.01)
-    monkeypatch.setattr(auditing, "_QUIET", 0.01)
-    for name, value in s3_server.environ().items():
-        monkeypatch.setenv(name, value)
-
-    def make(*books: str, tree: bool = False, **options: object) -> tuple[Shelf, ObjectStore]:
-        url = s3_server.url() if request.param == "s3" else "done"
-        (tmp_path / "done").mkdir()
-        shelf = Shelf(tmp_path, url, **options)
-        if tree:
-            shelf.line.filters[1]["class"] = "tests.objects.trees:Tree"
-            shelf.write()
-            shelf.reload()
-        shelf.deliver(*(books or BOOKS))
-        prefix = url.removeprefix(f"s3://{s3_server.bucket}/")
-        return shelf, s3_server.store(prefix) if request.param == "s3" else LocalStore(tmp_path / "done")
-
-    return make
-
-
-def asked(shelf: Shelf, capsys: pytest.CaptureFixture[str], *more: str) -> list[tuple[str, str, str]]:
-    """What `audit --json` finds."""
-    capsys.readouterr()
-    code = shelf.audit("--json", *more)
-    out = capsys.readouterr().out
-    assert code == (1 if json.loads(out.splitlines()[-1])["summary"]["remain"] else 0), out
-    return findings(out)
-
-
-def bytes_of(store: ObjectStore, key: str) -> bytes:
-    """An object's bytes."""
-    return bytes(obstore.get(store, key).bytes())
+from tests.objects.shelves import BOOKS, Opened, asked, bytes_of
 
 
 def test_what_is_missing_and_what_is_changed(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,6 +118,25 @@ def test_a_book_of_loose_files(opened: Opened, capsys: pytest.CaptureFixture[str
     assert f"{home}/ocr/00000001.html is not there" in capsys.readouterr().out
     shelf.lose_ledgers()
     assert [one for one in asked(shelf, capsys, "--rebuild") if not one[2]] == [("A1", "extra", "")]
+
+
+def test_a_loose_file_that_is_cut(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """No list tells the bytes of each: an empty one is named, and all of them must have the bytes that they had."""
+    shelf, store = opened("A1", "A2", tree=True)
+    whole = bytes_of(store, "A1/00000001.tif")
+    obstore.put(store, "A1/00000001.tif", b"")
+    assert shelf.audit("--no-grin") == 1
+    assert "A1/00000001.tif is empty" in capsys.readouterr().out
+    obstore.put(store, "A1/00000001.tif", whole[:-1])
+    assert shelf.audit("--no-grin") == 1
+    assert "A1/manifest-sha256.txt names files of" in capsys.readouterr().out
+    assert asked(shelf, capsys, "--fix") == [("A1", "changed", "it goes back to the first bucket")]
+    shelf.work("A1")
+    assert bytes_of(store, "A1/00000001.tif") == whole
+    assert asked(shelf, capsys, "--deep") == []
+    obstore.put(store, "A2/00000001.tif", b"")
+    shelf.lose_ledgers()
+    assert [one for one in asked(shelf, capsys, "--rebuild") if not one[2]] == [("A2", "extra", "")]
 
 
 def test_a_manifest_that_is_damaged(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
