@@ -1,4 +1,8 @@
-"""What `doctor` tries out on a done bucket in an object store: it can be listed, written, read and tidied up."""
+"""What `doctor` tries out on a done bucket in an object store: it can be listed, written, read and tidied up.
+
+The object is put with the uploader's own options, so that a storage class or labels that the store does not take are
+found before the first book.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,11 @@ from collections.abc import Iterator
 
 import obstore
 
-from common.config import Settings
+from common.config import FilterRow, Settings
 from common.errors import StageError
-from common.store import is_url, open_bucket
+from common.store import Puts, is_url, open_bucket
 from common.store.connect import connect
+from common.store.labels import book_labels
 from common.store.refusals import putting
 from services.orchestrator.audit_store import uploaders
 from services.orchestrator.findings import MUST, OK, WARNING, Finding
@@ -19,6 +24,8 @@ from services.orchestrator.findings import MUST, OK, WARNING, Finding
 NAME = "done bucket"
 # Hidden, so that no audit and no report takes it for a book's; always the same, so that at most one can stay.
 KEY = ".grin-pipeline-doctor"
+# Labels as large as a book's.
+_BARCODE, _ETAG = "39000000000000", "0" * 40
 _OTHERS = "See what stands between: a cache or a proxy must not answer for the store."
 _LEAVE = f"Nothing else asks for that right. Remove {KEY} by hand, or leave it: it is no book's."
 
@@ -26,26 +33,47 @@ _LEAVE = f"Nothing else asks for that right. Remove {KEY} by hand, or leave it: 
 def done_bucket(settings: Settings) -> Iterator[Finding]:
     """A small hidden object is put, read back and removed; nothing is said where the done bucket is a folder."""
     named = settings.global_.done_bucket
-    if not is_url(named) or not uploaders(settings):
+    rows = uploaders(settings)
+    if not is_url(named) or not rows:
         return
     try:
-        yield from _tried(settings, named)
+        yield from _tried(settings, named, _puts(rows[0]))
     except StageError as error:
         yield Finding(NAME, MUST, error.reason, error.cure or _OTHERS)
 
 
-def _tried(settings: Settings, named: str) -> Iterator[Finding]:
-    bucket = open_bucket(named, settings.path.parent)
+def _puts(row: FilterRow) -> Puts:
+    """How the uploader puts, as far as its options can be understood; what is wrong with them, its own check says."""
+    options = row.options
+    chosen, labels = options.get("storage_class"), options.get("metadata")
+    storage_class = chosen if isinstance(chosen, str) else None
+    metadata = {str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}
+    return Puts(storage_class=storage_class, metadata=metadata, read_back=options.get("read_back") is not False)
+
+
+def _tried(settings: Settings, named: str, puts: Puts) -> Iterator[Finding]:
+    bucket = open_bucket(named, settings.path.parent, puts).for_book(_BARCODE, book_labels(_BARCODE, _ETAG))
     bucket.prepare(used=False)
     began = time.monotonic()
-    # Other bytes each time: what an earlier doctor could not remove is no proof.
-    bucket.put_bytes(KEY, secrets.token_bytes(64))
-    text = f"{bucket.name} takes an object and gives it back as it was, in {(time.monotonic() - began) * 1000:.0f} ms"
     try:
-        # The project's own buckets remove nothing.
-        with putting(bucket.name):
-            obstore.delete(connect(named), KEY)
-    except StageError as error:
-        yield Finding(NAME, WARNING, f"{text}, and keeps it. {error.reason}", _LEAVE)
+        # Other bytes each time: what an earlier doctor could not remove is no proof.
+        bucket.put_bytes(KEY, secrets.token_bytes(64))
+    except BaseException:
+        # It may be there, whatever went wrong, and whoever was interrupted leaves nothing either.
+        _removed(bucket.name)
+        raise
+    text = f"{bucket.name} takes an object and gives it back as it was, in {(time.monotonic() - began) * 1000:.0f} ms"
+    if refused := _removed(bucket.name):
+        yield Finding(NAME, WARNING, f"{text}, and keeps it. {refused.reason}", _LEAVE)
     else:
         yield Finding(NAME, OK, f"{text}.")
+
+
+def _removed(named: str) -> StageError | None:
+    """Remove the object; what the store says against it. The project's own buckets remove nothing."""
+    try:
+        with putting(named):
+            obstore.delete(connect(named), KEY)
+    except StageError as error:
+        return error
+    return None

@@ -17,10 +17,10 @@ from tests.objects.proxy import Proxy, Request, proxying
 from tests.objects.server import Server
 
 
-def found(folder: Path, bucket: str) -> list[Finding]:
-    """What is said of this done bucket."""
+def found(folder: Path, bucket: str, **options: object) -> list[Finding]:
+    """What is said of this done bucket, before an uploader with these options."""
     pipes = {"input_pipe": "pipeline/00_in", "output_pipe": "pipeline/01_out"}
-    rows = [{"name": "uploader", "class": "Uploader", **pipes}]
+    rows = [{"name": "uploader", "class": "Uploader", **pipes, "options": options}]
     (folder / "config.yaml").write_text(yaml.safe_dump({"global": {"done_bucket": bucket}, "filters": rows}))
     return list(done_bucket(config.load(folder / "config.yaml", environ={})))
 
@@ -79,3 +79,38 @@ def test_a_bucket_that_lets_nothing_be_removed(
         for _ in range(2):
             [one] = found(tmp_path, url)
             assert one.level == WARNING and ".grin-pipeline-doctor" in one.cure
+
+
+class Flipping(Proxy):
+    """Gives objects back with one letter changed, and tells how they were labelled."""
+
+    labels: bytes = b""
+
+    async def _answer(self, request: Request, fault: str) -> bytes:
+        answer = await super()._answer(request, fault)
+        self.labels = request.head if request.method == "PUT" else self.labels
+        reads = request.method == "GET" and "list-type" not in request.target
+        return answer[:-1] + bytes([answer[-1] ^ 1]) if reads else answer
+
+
+def test_nothing_stays_of_an_object_that_was_not_kept(
+    tmp_path: Path, s3_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read back otherwise than it was sent is told, and removed all the same."""
+    url = s3_server.url()
+    with proxying(Flipping(s3_server.endpoint)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        [one] = found(tmp_path, url)
+    assert one.level == MUST and "did not arrive" in one.sentence
+    assert list(s3_server.store(url.rpartition("/")[2]).list()) == []
+
+
+def test_it_puts_as_the_uploader_does(tmp_path: Path, s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its storage class and its labels, beside a book's own: what the store does not take is told."""
+    [one] = found(tmp_path, s3_server.url(), storage_class="NO_SUCH")
+    assert one.level == MUST and "InvalidStorageClass" in one.sentence
+    with proxying(Flipping(s3_server.endpoint)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        [one] = found(tmp_path, s3_server.url(), metadata={"shelf": "tall"}, read_back=False)
+        assert one.level == OK
+        assert b"x-amz-meta-shelf: tall" in proxy.labels and b"x-amz-meta-barcode: " in proxy.labels
