@@ -39,6 +39,8 @@ def encrypt(data: bytes, home: Path, *more: str, passphrase: str = "correct hors
         return subprocess.run(command, input=data, check=True, capture_output=True, pass_fds=[read]).stdout
     finally:
         os.close(read)
+        # To encrypt, gpg starts an agent, which would outlive the test.
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False, capture_output=True)
 
 
 class Desk:
