@@ -9,6 +9,9 @@ from pydantic import ValidationError
 
 from common.settings import Section
 
+# What Python calls a tuple.
+_LIST = "should be a list, as in [a, b]"
+
 
 def complaints(model: type[Section], options: Mapping[str, Any]) -> list[str]:
     """One sentence for each option that `model` does not take."""
@@ -23,5 +26,7 @@ def _sentence(model: type[Section], where: tuple[int | str, ...], kind: str, mes
     name = ".".join(str(part) for part in where)
     if kind == "extra_forbidden":
         return f"The option {name} is not known; there are {', '.join(model.model_fields)}."
-    message = message.removeprefix("Value error, ").removeprefix("Input ")
+    if kind == "missing":
+        return f"The option {name} is required."
+    message = _LIST if kind == "tuple_type" else message.removeprefix("Value error, ").removeprefix("Input ")
     return f"The option {name} {message}."

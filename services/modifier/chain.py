@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from services.modifier import naming, order
 from services.modifier.modification import Modification
-from services.modifier.naming import find
 
 _FOLDER = "services.modifier.modifications"
 # Imported only when they are asked for: some bring a library that takes its time.
@@ -24,39 +24,46 @@ SHIPPED: Mapping[str, str] = {
     "rename": f"{_FOLDER}.rename:Rename",
 }
 
-Spec = str | dict[str, dict[str, Any] | None]
 
-
-def problems_of(specs: Sequence[Spec], base: Path) -> list[str]:
-    """A sentence for each thing that is wrong with the chain."""
+def problems_of(specs: Sequence[Any], base: Path) -> list[str]:
+    """A sentence for each thing that is wrong with the chain: with what is in it, else with its order."""
     problems: list[str] = []
+    made = []
     for spec in specs:
         try:
-            problems += [f"Modification {_split(spec)[0]}: {problem}" for problem in _make(spec, base).check()]
+            name, modification = _made(spec, base)
         except ValueError as error:
             problems.append(str(error))
-    return problems
+        else:
+            problems += naming.problems(f"Modification {name}", modification.check)
+            made.append((name, modification))
+    return problems or list(order.problems(made))
 
 
-def build(specs: Sequence[Spec], base: Path) -> list[Modification]:
-    """Make the modifications, in their order; ValueError when one cannot be made, as `problems_of` has said before.
+def build(specs: Sequence[Any], base: Path) -> Iterator[tuple[str, Modification]]:
+    """The modifications by their names, in order; ValueError when one cannot be made, as `problems_of` has said before.
 
     `base` is the configuration's folder.
     """
-    return [_make(spec, base) for spec in specs]
+    return (_made(spec, base) for spec in specs)
 
 
-def _make(spec: Spec, base: Path) -> Modification:
+def _made(spec: Any, base: Path) -> tuple[str, Modification]:
     name, options = _split(spec)
-    made = find("modification", name, SHIPPED, Modification)(options)
-    made.base = base
-    return made
+    cls = naming.find("modification", name, SHIPPED, Modification)
+    modification = naming.made(f"modification {name}", lambda: cls(options))
+    modification.base = base
+    return name, modification
 
 
-def _split(spec: Spec) -> tuple[str, Mapping[str, Any]]:
+def _split(spec: Any) -> tuple[str, Mapping[str, Any]]:
     if isinstance(spec, str):
         return spec, {}
-    if len(spec) != 1:
-        raise ValueError(f"A modification with options is written {{name: {{option: value}}}}, not {spec}.")
-    name, options = next(iter(spec.items()))
-    return name, options or {}
+    if not isinstance(spec, Mapping) or len(spec) != 1 or not isinstance(name := next(iter(spec)), str):
+        raise ValueError(
+            f"A modification is written as its name, or with options as {{name: {{option: value}}}}, not {spec}."
+        )
+    options = {} if spec[name] is None else spec[name]
+    if isinstance(options, Mapping):
+        return name, options
+    raise ValueError(f"The options of the modification {name} are written {{option: value}}, not {options}.")

@@ -11,7 +11,7 @@ Name it in the modifier's options as `package.module:Greeting`, or as `{"package
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +47,10 @@ class Modification:
     def check(self) -> list[str]:
         """Sentences on what is wrong with the options."""
         return complaints(self.model, self.options)
+
+    def writes(self) -> Collection[str]:
+        """What follows the barcode's dot in the names of its sidecars, so that no chain writes one twice."""
+        return ()
 
     def apply(self, members: Members, book: Book) -> Facts | None:
         """Do it. The facts go to the ledger; the `warnings` among them, a list of sentences, join all others."""

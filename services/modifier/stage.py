@@ -16,9 +16,10 @@ from common.options import complaints
 from common.settings import Section
 from common.shelves import Shelf
 from common.stage import Book, Facts, Stage
-from services.modifier.chain import Spec, build, problems_of
+from services.modifier import leavings, naming
+from services.modifier.chain import build, problems_of
+from services.modifier.facts import judged
 from services.modifier.members import Members
-from services.modifier.naming import find
 from services.modifier.packages.package import Package
 
 _FOLDER = "services.modifier.packages"
@@ -32,20 +33,26 @@ PACKAGES: Mapping[str, str] = {
 
 
 class Options(Section):
-    """What the modifier does to a book; `level` is how hard it compresses, 1 (quick) to 3.
+    """What the modifier does to a book; `level` is how hard it compresses, 1 (quick) or 2.
+
+    The library has a level 3, too, whose bytes are others on other processors.
 
     `deflate_images` compresses page images, too, which takes most of the time: bitonal books get a twentieth smaller.
     """
 
-    modifications: tuple[Spec, ...] = ("fixity", "marc", "ocr_text")
+    modifications: tuple[Any, ...] = ("fixity", "marc", "ocr_text")
     package: str = "tar.gz"
-    level: int = Field(default=1, ge=1, le=3)
+    level: int = Field(default=1, ge=1, le=2)
     deflate_images: bool = False
 
     def packer(self, library: str) -> Package:
         """The package; ValueError has a sentence on why there is none of that name."""
-        package = find("package", self.package, PACKAGES, Package)
-        return package(self.level, deflate_images=self.deflate_images, library=library)
+        cls = naming.find("package", self.package, PACKAGES, Package)
+
+        def make() -> Package:
+            return cls(self.level, deflate_images=self.deflate_images, library=library)
+
+        return naming.made(f"package {self.package}", make)
 
 
 class Modifier(Stage):
@@ -60,7 +67,8 @@ class Modifier(Stage):
             return problems
         options = Options.model_validate(self.options)
         try:
-            problems += options.packer(self.settings.global_.library).check(self.settings, self.row)
+            packer = options.packer(self.settings.global_.library)
+            problems += naming.problems(f"Package {options.package}", lambda: packer.check(self.settings, self.row))
         except ValueError as error:
             problems.append(str(error))
         return [*problems, *problems_of(options.modifications, self.settings.path.parent)]
@@ -69,14 +77,18 @@ class Modifier(Stage):
         """Apply the modifications in their order and pack what is left."""
         options = Options.model_validate(self.options)
         listed = manifest.read(book.input_file(manifest.NAME))
+        packer = options.packer(self.settings.global_.library)
         with closing(Shelf(book.input)) as shelf:
             members = Members(shelf, listed, work, book.barcode)
             learned = self._apply(options, members, book)
-            packer = options.packer(self.settings.global_.library)
-            package = packer.pack(members, book, work)
+            with naming.acting(f"package {options.package}"):
+                package = packer.pack(members, book, work)
+            # A package need not read all that a modification has looked into.
+            members.prove_all()
+        loose = members.names() if packer.is_tree else []
+        learned["warnings"] += leavings.swept(work, package, members.sidecars, loose)
         durable.fsync_dir(work)
         sidecars = [describe(work / name, name) for name in sorted(members.sidecars)]
-        loose = sum(map(members.size, members.names())) if packer.is_tree else 0
         return {
             **learned,
             "package": asdict(package),
@@ -84,14 +96,15 @@ class Modifier(Stage):
             "sidecars": [asdict(sidecar) for sidecar in sidecars],
             "members": len(members.names()),
             "bytes_in": sum(member.size for member in listed.values()),
-            "bytes_out": sum(file.size for file in (package, *sidecars)) + loose,
+            "bytes_out": sum(file.size for file in (package, *sidecars)) + sum(map(members.size, loose)),
         }
 
     def _apply(self, options: Options, members: Members, book: Book) -> dict[str, Any]:
         learned: dict[str, Any] = {"pages": len(members.pages.images)}
         warnings: dict[str, None] = {}
-        for modification in build(options.modifications, self.settings.path.parent):
-            facts = modification.apply(members, book) or {}
+        for name, modification in build(options.modifications, self.settings.path.parent):
+            with naming.acting(f"modification {name}"):
+                facts = judged(name, modification.apply(members, book))
             warnings |= dict.fromkeys(facts.get("warnings", ()))
             learned |= facts
         return {**learned, "warnings": list(warnings)}

@@ -150,7 +150,7 @@ def test_a_path_is_relative_to_the_configuration(library: Library, tmp_path: Pat
 
 def test_a_path_must_be_a_folder_or_a_file(tmp_path: Path) -> None:
     """A FIFO would never be read to its end."""
-    assert CatalogueRecord({}).check() == ["The option path Field required."]
+    assert CatalogueRecord({}).check() == ["The option path is required."]
     os.mkfifo(tmp_path / "fifo")
     [found] = CatalogueRecord({"path": str(tmp_path / "fifo"), "field": FIELD}).check()
     assert "neither a folder nor a file" in found

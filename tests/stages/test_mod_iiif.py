@@ -307,7 +307,7 @@ def test_the_same_book_gives_the_same_manifest(tmp_path: Path, made: dict[str, b
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({}, "The option base Field required."),
+        ({}, "The option base is required."),
         ({"base": "books.example.org"}, "The option base should be the address of a folder"),
         ({"base": "ftp://example.org"}, "The option base should be the address of a folder"),
         ({"base": "https://example.org/a b"}, "The option base should be the address of a folder"),

@@ -122,7 +122,7 @@ def test_a_book_that_had_no_pages_lost_none(tmp_path: Path) -> None:
         ({}, "drop or keep should have a pattern, such as *.html."),
         ({"drop": []}, "drop or keep should have a pattern, such as *.html."),
         ({"drop": [" "]}, "drop and keep should have no empty pattern."),
-        ({"drop": "*.html"}, "The option drop should be a valid tuple."),
+        ({"drop": "*.html"}, "The option drop should be a list, as in [a, b]."),
         ({"patterns": ["*"]}, "The option patterns is not known; there are drop, keep, update_checksums."),
     ],
 )

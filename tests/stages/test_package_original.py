@@ -11,7 +11,7 @@ from books import BARCODE, book_of, done_event, pages, run
 from packing import ARCHIVE, Changes, archive_of, extract, left, pack
 
 from common.config import Settings
-from common.stage import Book, Halt, Redo
+from common.stage import Book, Redo, Reject
 from services.modifier.modification import Members as BookMembers
 from services.modifier.modification import Modification
 from services.modifier.stage import Modifier
@@ -71,10 +71,10 @@ def test_googles_bytes_are_passed_on(folder: Path, make: Make, layout: str) -> N
 
 
 @pytest.mark.parametrize("change", [Adds, Replaces, Drops, Renames, Changes])
-def test_a_chain_that_changes_members_holds_the_stage(folder: Path, make: Make, change: type[Modification]) -> None:
-    """Google's archive would not show it; no book is at fault, so none is failed."""
+def test_a_book_that_was_changed_is_rejected(folder: Path, make: Make, change: type[Modification]) -> None:
+    """Google's archive would not show it; a modification may change one book of many, and the others go on."""
     chain = [f"{change.__module__}:{change.__name__}"]
-    with pytest.raises(Halt, match="has changed") as caught:
+    with pytest.raises(Reject, match="has changed") as caught:
         pack(folder, make, book_of(pages()), "original", modifications=chain)
     assert "choose another package" in caught.value.cure
 
@@ -107,7 +107,7 @@ def test_without_the_archive_or_a_word_on_it_the_book_is_made_again(folder: Path
     book = extract(folder, make, archive_of(book_of(pages())), keep_archive=True)
     modifier = make(Modifier, package="original", modifications=[])
     (folder / "first").mkdir()
-    with pytest.raises(Redo, match="not the archive"):
+    with pytest.raises(Redo, match="The ledger does not tell what archive"):
         modifier.process(replace(book, events=()), folder / "first")
     (folder / "extractor" / ARCHIVE).unlink()
     with pytest.raises(Redo, match="is missing"):

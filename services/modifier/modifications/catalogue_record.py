@@ -47,6 +47,10 @@ class CatalogueRecord(Modification):
             _FINE.add(options)
         return problems
 
+    def writes(self) -> tuple[str, ...]:
+        """The endings of the sidecars."""
+        return ("catalogue.xml",)
+
     def apply(self, members: Members, book: Book) -> Facts:
         """Write the sidecar, if the catalogue knows the book."""
         document, warnings = _document(self._chosen(), book.barcode)

@@ -29,6 +29,10 @@ class Iiif(Modification):
 
     model: ClassVar[type[Options]] = Options
 
+    def writes(self) -> tuple[str, ...]:
+        """The endings of the sidecars."""
+        return ("iiif.json",)
+
     def apply(self, members: Members, book: Book) -> Facts:
         """Write the sidecar, unless there is no page image at all."""
         options = Options.model_validate(self.options)

@@ -23,6 +23,10 @@ class Marc(Modification):
 
     model: ClassVar[type[Strictness]] = Strictness
 
+    def writes(self) -> tuple[str, ...]:
+        """The endings of the sidecars."""
+        return "marc.xml", "marc.json"
+
     def apply(self, members: Members, book: Book) -> Facts:
         """Write the sidecars, if there is a record; the ledger gets its fields as `record`."""
         fields, warnings = _write(members, book.barcode)

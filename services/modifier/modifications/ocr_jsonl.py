@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from common.settings import Section
 from services.modifier.modification import Book, Facts, Members, Modification
+from services.modifier.modifications.texts import pieces
 from services.modifier.modifications.told import Told, mets_of_book, told_pages, too_much_text
 
 # A file name may say that it is page 99,999,999; no book has a tenth of a percent of that.
@@ -32,6 +33,10 @@ class OcrJsonl(Modification):
 
     model: ClassVar[type[Options]] = Options
 
+    def writes(self) -> tuple[str, ...]:
+        """The endings of the sidecars."""
+        return ("ocr.jsonl.gz" if Options.model_validate(self.options).gzip else "ocr.jsonl",)
+
     def apply(self, members: Members, book: Book) -> Facts:
         """Write the sidecar, unless the book has no pages at all."""
         numbers = members.pages.numbers
@@ -41,16 +46,16 @@ class OcrJsonl(Modification):
             return {"warnings": warnings}
         options = Options.model_validate(self.options)
         lines, warnings = _plain(members, numbers) if options.plain else _objects(members, numbers)
-        data = "".join(f"{line.translate(_ESCAPED)}\n" for line in lines).encode()
-        name = f"{book.barcode}.ocr.jsonl"
-        if options.gzip:
-            members.sidecar(f"{name}.gz", zlib.compress(data, wbits=_GZIP))
-        else:
-            members.sidecar(name, data)
+        chunks = _chunks(members, lines)
+        members.sidecar(f"{book.barcode}.{self.writes()[0]}", _gzipped(chunks) if options.gzip else chunks)
         return {"warnings": warnings}
 
 
-def _objects(members: Members, numbers: Sequence[int]) -> tuple[Iterator[str], list[str]]:
+# What stands before a page's text in its line and behind it, and the text's name.
+Line = tuple[str, str | None, str]
+
+
+def _objects(members: Members, numbers: Sequence[int]) -> tuple[Iterator[Line], list[str]]:
     mets, warnings = mets_of_book(members)
     told, more = told_pages(mets, members.barcode)
     texts = members.pages.texts
@@ -58,12 +63,12 @@ def _objects(members: Members, numbers: Sequence[int]) -> tuple[Iterator[str], l
     return lines, [*warnings, *more]
 
 
-def _line(members: Members, number: int, told: Told, texts: Mapping[int, str]) -> str:
+def _line(members: Members, number: int, told: Told, texts: Mapping[int, str]) -> Line:
     page = {"barcode": members.barcode, "page": number, "label": told.label, "tags": told.tags}
-    return _json({**page, "text": _text(members, texts.get(number))})
+    return _json({**page, "text": ""}).removesuffix('"}'), texts.get(number), '"}'
 
 
-def _plain(members: Members, numbers: Sequence[int]) -> tuple[Iterator[str], list[str]]:
+def _plain(members: Members, numbers: Sequence[int]) -> tuple[Iterator[Line], list[str]]:
     texts, last = members.pages.texts, numbers[-1]
     warnings = []
     if numbers[0] == 0:
@@ -71,11 +76,21 @@ def _plain(members: Members, numbers: Sequence[int]) -> tuple[Iterator[str], lis
     if last > _MOST_LINES:
         warnings.append(f"There is a page {last}, so that the gaps between the plain text lines are not filled.")
     lines = [number for number in numbers if number] if last > _MOST_LINES else range(1, last + 1)
-    return (_json(_text(members, texts.get(number))) for number in lines), warnings
+    return (('"', texts.get(number), '"') for number in lines), warnings
 
 
-def _text(members: Members, name: str | None) -> str:
-    return "" if name is None else members.read(name).decode("utf-8", "replace")
+def _chunks(members: Members, lines: Iterator[Line]) -> Iterator[bytes]:
+    for before, name, behind in lines:
+        yield before.translate(_ESCAPED).encode()
+        for piece in pieces(members, name):
+            yield _json(piece)[1:-1].translate(_ESCAPED).encode()
+        yield f"{behind}\n".encode()
+
+
+def _gzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    deflate = zlib.compressobj(wbits=_GZIP)
+    yield from map(deflate.compress, chunks)
+    yield deflate.flush()
 
 
 def _json(value: object) -> str:

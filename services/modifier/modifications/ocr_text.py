@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from common.archive_names import Pages
 from services.modifier.modification import Book, Facts, Members, Modification
+from services.modifier.modifications.texts import pieces
 from services.modifier.modifications.told import too_much_text
 
 
 class OcrText(Modification):
     """Pages in their sequence with a form feed between them; one without text is empty, bad bytes become U+FFFD."""
+
+    def writes(self) -> tuple[str, ...]:
+        """The endings of the sidecars."""
+        return ("txt",)
 
     def apply(self, members: Members, book: Book) -> Facts | None:
         """Write the sidecar, unless the book has no pages at all."""
@@ -16,13 +24,13 @@ class OcrText(Modification):
             return None
         if warnings := too_much_text(members):
             return {"warnings": warnings}
-        texts = (_text(members, pages.texts.get(number)) for number in pages.numbers)
-        members.sidecar(f"{book.barcode}.txt", "\f".join(texts).encode())
+        members.sidecar(f"{book.barcode}.txt", _chunks(members, pages))
         return None
 
 
-def _text(members: Members, name: str | None) -> str:
-    if name is None:
-        return ""
-    # A form feed inside a page would look like the end of it.
-    return members.read(name).decode("utf-8", "replace").replace("\f", "\n")
+def _chunks(members: Members, pages: Pages) -> Iterator[bytes]:
+    for place, number in enumerate(pages.numbers):
+        yield b"\f" if place else b""
+        for piece in pieces(members, pages.texts.get(number)):
+            # A form feed inside a page would look like the end of it.
+            yield piece.replace("\f", "\n").encode()

@@ -31,6 +31,10 @@ class PageIndex(Modification):
 
     model: ClassVar[type[Options]] = Options
 
+    def writes(self) -> tuple[str, ...]:
+        """The endings of the sidecars."""
+        return tuple(f"pages.{form}" for form in Options.model_validate(self.options).formats)
+
     def apply(self, members: Members, book: Book) -> Facts:
         """Write the sidecars, unless there are no pages at all."""
         mets, warnings = mets_of_book(members)

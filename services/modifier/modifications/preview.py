@@ -37,6 +37,10 @@ class Preview(Modification):
 
     model: ClassVar[type[Options]] = Options
 
+    def writes(self) -> tuple[str, ...]:
+        """The endings of the sidecars."""
+        return tuple(f"{what}.jpg" for what in Options.model_validate(self.options).files)
+
     def apply(self, members: Members, book: Book) -> Facts:
         """Write the sidecars that are asked for and can be made."""
         options = Options.model_validate(self.options)

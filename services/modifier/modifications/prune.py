@@ -12,7 +12,6 @@ from pydantic import model_validator
 from common.archive_names import CHECKSUMS
 from common.settings import Section
 from services.modifier.modification import Book, Facts, Members, Modification
-from services.modifier.modifications.checksum_list import rewrite
 
 
 class Options(Section):
@@ -44,7 +43,7 @@ class Prune(Modification):
         size = sum(map(members.size, doomed))
         for name in doomed:
             members.drop(name)
-        updated = bool(doomed) and options.update_checksums and rewrite(members)
+        updated = bool(doomed) and options.update_checksums and members.update_checksums()
         lost = had_pages and not members.pages.numbers
         return {
             "pruned": {"members": len(doomed), "bytes": size},

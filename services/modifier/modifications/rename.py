@@ -12,7 +12,6 @@ from common.errors import Reject
 from common.mets import MetsError
 from common.settings import Section
 from services.modifier.modification import Book, Facts, Members, Modification
-from services.modifier.modifications.checksum_list import rewrite
 from services.modifier.modifications.templates import checked
 
 _PREFIXES = {"strip": "{page:08d}{ext}", "add": "{object}_{page:08d}{ext}"}
@@ -61,7 +60,7 @@ class Rename(Modification):
             members.rename(name, new)
         return {
             "renamed": len(wanted),
-            "checksums_updated": bool(wanted) and options.update_checksums and rewrite(members),
+            "checksums_updated": bool(wanted) and options.update_checksums and members.update_checksums(),
         }
 
 

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from common import durable, manifest, workfiles
 from common.artifacts import describe
 from common.config import FilterRow, Settings
-from common.errors import Halt, Redo
+from common.errors import Redo, Reject
 from common.ledger import last
+from services.modifier.order import CHANGING
 from services.modifier.packages.package import Artifact, Book, Members, Package
 
-# Modifications that change the members, which Google's archive would not show.
-_CHANGING = ("prune", "rename")
+_BOOL = TypeAdapter(bool)
 _CHOOSE = "take them out of modifications, or choose another package"
 
 
@@ -25,28 +27,38 @@ class Original(Package):
         """Say when no stage passes the archive on, or when what is done to the members would be lost."""
         problems = []
         before = [settings.row(name) for name in settings.upstream(row.name)]
-        if not any(other.options.get("keep_archive") is True for other in before):
+        if not any(_is_true(other.options.get("keep_archive")) for other in before):
             problems.append(
-                "The package original needs Google's archive, which no stage before passes on: "
+                "it needs Google's archive, which no stage before passes on: "
                 "give the extractor the option keep_archive: true."
             )
-        if found := [name for name in _names(row.options.get("modifications", ())) if name in _CHANGING]:
+        if found := [name for name in _names(row.options.get("modifications", ())) if name in CHANGING]:
             problems.append(
-                f"The package original leaves as Google made it, and what {' and '.join(found)} would change is lost: "
-                f"{_CHOOSE}."
+                f"the book leaves as Google made it, and what {' and '.join(found)} would change is lost: {_CHOOSE}."
             )
         return problems
 
     def pack(self, members: Members, book: Book, outbox: Path) -> Artifact:
-        """Link the archive. Halt when the members were changed: every book's would be, and none is at fault."""
+        """Link the archive; Reject when the members were changed."""
         _require_unchanged(members, book)
         source = book.input_file(f"{book.barcode}.tar.gz")
         workfiles.link(source, outbox / source.name)
         durable.fsync_path(outbox / source.name)
         artifact = describe(outbox / source.name, source.name)
-        if artifact.sha256 != _told(book):
+        told = _told(book)
+        if told is None:
+            raise Redo(f"The ledger does not tell what archive {book.barcode} was extracted from, so it is made again.")
+        if artifact.sha256 != told:
             raise Redo(f"{source} is not the archive that was extracted, so the book is made again.")
         return artifact
+
+
+def _is_true(option: Any) -> bool:
+    """As the extractor reads it, which takes the word as well."""
+    try:
+        return _BOOL.validate_python(option)
+    except ValidationError:
+        return False
 
 
 def _names(modifications: Any) -> list[str]:
@@ -62,7 +74,7 @@ def _require_unchanged(members: Members, book: Book) -> None:
             reason = (
                 f"A modification has changed {name}, and the package original, as Google made it, would not show it."
             )
-            raise Halt(reason, f"Look which of the modifications change members: {_CHOOSE}.")
+            raise Reject(reason, f"Look which of the modifications change members: {_CHOOSE}.")
 
 
 def _told(book: Book) -> str | None:

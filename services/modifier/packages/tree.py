@@ -9,8 +9,7 @@ from common import durable
 from common.archive_names import folded
 from common.artifacts import describe_bytes
 from common.errors import Reject
-from common.store_keys import PROVENANCE
-from services.modifier.members import TREE
+from common.store_keys import MANIFEST, PROVENANCE
 from services.modifier.packages.loose import Hashed, laid
 from services.modifier.packages.package import Artifact, Book, Members, Package
 
@@ -30,13 +29,13 @@ class Tree(Package):
         names = members.names()
         _require_free(names, members)
         list_ = "".join(f"{_lay(members, name, outbox / name)}  {name}\n" for name in names).encode()
-        durable.write_file(outbox / TREE, list_)
-        return describe_bytes(list_, TREE)
+        durable.write_file(outbox / MANIFEST, list_)
+        return describe_bytes(list_, MANIFEST)
 
 
 def _require_free(names: list[str], members: Members) -> None:
     """Reject when a member would lie where another file of the book does."""
-    taken = {folded(name): name for name in (TREE, PROVENANCE, *members.sidecars)}
+    taken = {folded(name): name for name in (MANIFEST, PROVENANCE, *members.sidecars)}
     for name in names:
         if other := taken.get(folded(name.partition("/")[0])):
             raise Reject(f"The book's file {name} would lie in the store where {other} does.", _CURE)
