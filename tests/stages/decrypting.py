@@ -39,8 +39,11 @@ def encrypt(data: bytes, home: Path, *more: str, passphrase: str = "correct hors
         return subprocess.run(command, input=data, check=True, capture_output=True, pass_fds=[read]).stdout
     finally:
         os.close(read)
-        # To encrypt, gpg starts an agent, which would outlive the test.
-        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False, capture_output=True)
+
+
+def end_agent(home: Path) -> None:
+    """To encrypt, gpg has started an agent, which would outlive the test."""
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, capture_output=True)
 
 
 class Desk:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from decrypting import PLAIN, Desk, encrypt
+from decrypting import PLAIN, Desk, encrypt, end_agent
 
 from common import ledger
 from common.stage import Halt, Redo, Reject
@@ -24,7 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One home for all that is encrypted here: starting its agent takes longer than all else."""
     folder = tmp_path_factory.mktemp("h") / "h"
     yield folder
-    subprocess.run(["gpgconf", "--homedir", str(folder), "--kill", "all"], check=False, capture_output=True)
+    end_agent(folder)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from decrypting import PLAIN, encrypt
+from decrypting import PLAIN, encrypt, end_agent
 
 from tests.helpers import Line
 
@@ -29,6 +29,7 @@ def test_damage_goes_back_to_be_fetched_and_then_fails(tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
     shelf.mkdir()
     good = encrypt(PLAIN, tmp_path / "home")
+    end_agent(tmp_path / "home")
     bad = good[:5000] + b"?" + good[5001:-1]
     for name, data in {"bad": bad, "GOOD.1": good, "MENDED.1": bad, "MENDED.2": good}.items():
         (shelf / name).write_bytes(data)
