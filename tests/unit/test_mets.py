@@ -137,3 +137,11 @@ def test_deep_and_large_documents_end_in_an_error(data: bytes) -> None:
     """Nesting without end, a bottomless MARC record and a METS of 17 MiB are refused."""
     with pytest.raises(MetsError):
         parse(data)
+
+
+@pytest.mark.parametrize("root", ["a", "METSS", "x:mets-like", f'record xmlns="{MARC}"'])
+def test_xml_that_is_no_mets_is_an_error(root: str) -> None:
+    """Well-formed XML with another root tells nothing of a book, and must not pass for a METS that lists no files."""
+    name = root.partition(" ")[0]
+    with pytest.raises(MetsError, match="it is no METS, its root is <"):
+        parse(f'<{root} xmlns:x="urn:x"><mets/></{name}>'.encode())

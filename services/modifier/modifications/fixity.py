@@ -81,11 +81,8 @@ def _page_warnings(members: Members, pages: Pages) -> Iterator[str]:
     numbers = pages.numbers
     yield from _gaps(numbers)
     if others := pages.passed_over:
-        count = f"{len(others)} {'files are' if len(others) > 1 else 'file is'}"
-        yield (
-            f"{count} called like a page's but taken for none, because another file is that page or because of the "
-            f"folder, the first is {others[0]!r:.200}."
-        )
+        count = f"{len(others)} {'files are' if len(others) > 1 else 'file is'} called like a page's and no page"
+        yield f"{count}, as another is that page or it lies in another folder, the first is {others[0]!r:.200}."
     yield from _lacking("an image", numbers, pages.images)
     yield from _lacking("text", numbers, pages.texts)
     yield from _lacking("hOCR", numbers, pages.hocr)
