@@ -33,7 +33,7 @@ class Place:
 
 
 class Places:
-    """All done buckets that books may lie in; `force` takes what older ones do not show as lost."""
+    """All done buckets that books may lie in; by `force` older ones need not show that they are there."""
 
     def __init__(self, settings: Settings, *, deep: bool, force: bool) -> None:
         self.settings = settings
@@ -55,7 +55,7 @@ class Places:
                 places.append(self._place(self._named(bucket), delivered[-1].version, expected))
             except Halt:
                 # It may be closed since all was moved from it.
-                if bucket == self.main.name or not (self.force or any(place.has_any for place in places)):
+                if bucket == self.main.name or not any(place.has_any for place in places):
                     raise
                 continue
             if not places[-1].faults:
