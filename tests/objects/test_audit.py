@@ -45,6 +45,36 @@ def test_what_is_set_right(opened: Opened, capsys: pytest.CaptureFixture[str]) -
     assert {name: bytes_of(store, f"A1/{name}") for name in before} == before
 
 
+@pytest.mark.parametrize("how", ["gone", "of other bytes", "of another size"])
+def test_a_provenance_that_is_damaged_is_set_right(
+    opened: Opened, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """Once: a book is not fetched again and again for it."""
+    shelf, store = opened()
+    key = "A1/provenance.json"
+    good = bytes_of(store, key)
+    if how == "gone":
+        obstore.delete(store, key)
+    else:
+        obstore.put(store, key, good.swapcase() if how == "of other bytes" else b"x")
+    assert [book for book, _, _ in asked(shelf, capsys, "--fix", "--deep")] == ["A1"]
+    shelf.work("A1")
+    assert asked(shelf, capsys, "--deep") == []
+
+
+def test_a_tree_under_another_template_is_set_right(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page that is lost is put beside the others, wherever new books go by now."""
+    shelf, store = opened("A1", tree=True)
+    shelf.line.filters[-1]["options"] = {"key": "{library}/{barcode}/{name}"}
+    shelf.write()
+    shelf.reload()
+    obstore.delete(store, "A1/ocr/00000001.html")
+    assert [book for book, _, _ in asked(shelf, capsys, "--fix")] == ["A1"]
+    shelf.work("A1")
+    assert asked(shelf, capsys, "--deep") == []
+    assert not [one["path"] for page in store.list() for one in page if one["path"].startswith("TESTLIB")]
+
+
 def test_a_ledger_that_is_lost(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
     """--rebuild writes it from the provenances, versions too; what is not as its provenance says is left alone."""
     shelf, store = opened()
