@@ -13,7 +13,7 @@ from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import ObjectStore
 
 from common.artifacts import Artifact, describe_bytes
-from common.errors import Halt, Redo, Retry
+from common.errors import Halt, Lost, Redo, Retry
 from common.store.bucket import Bucket, Look, Puts, unasked
 from common.store.connect import connect
 from common.store.labels import SHA256, attributes
@@ -137,7 +137,16 @@ class ObjectBucket(Bucket):
                 # Where it broke off is not known: if the store answers at all, it is looked at, and sent once more.
                 if is_last:
                     raise
+        self._look_back(key)
         return self._prove(key, wanted)
+
+    def _look_back(self, key: str) -> None:
+        """Parts that were on their way at the last look could not be called back: tell whoever reads the log."""
+        try:
+            self._look()
+        except Retry:
+            what = f"{key} in {self.name} may be older than the ledger says, by a worker that woke up late."
+            raise Lost(f"{what} Audit this book with --deep --fix.") from None
 
     def _put_whole(self, key: str, data: bytes, wanted: Artifact) -> bool:
         there = self._is(key, wanted)

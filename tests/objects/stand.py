@@ -15,8 +15,8 @@ from typing import Any
 
 import obstore
 
-from common import board, config
-from common.artifacts import Artifact, describe_bytes
+from common import board, config, durable
+from common.artifacts import Artifact, describe, describe_bytes
 from common.attempt import Attempt, Desk
 from common.ledger import Ledger
 from common.metrics import StageMetrics
@@ -83,11 +83,30 @@ class Make(Stage):
         return {"package": made, "sidecars": more, "tree": is_tree(book.barcode)}
 
 
+class MakeAnew(Make):
+    """The same; once a file `anew` lies beside the configuration, with another package of the same size."""
+
+    def process(self, book: Book, work: Path) -> dict[str, Any]:
+        """As another release of the tools would make it."""
+        facts = super().process(book, work)
+        if (self.settings.path.parent / "anew").exists():
+            path = work / facts["package"]["name"]
+            durable.write_file(path, path.read_bytes()[::-1])
+            facts["package"] = asdict(describe(path, path.name))
+        return facts
+
+
 class Stand:
     """A board of two stages before a bucket of the server's, reached directly or through a proxy."""
 
     def __init__(
-        self, folder: Path, server: Server, endpoint: str = "", uploader: str = "Uploader", **options: object
+        self,
+        folder: Path,
+        server: Server,
+        endpoint: str = "",
+        uploader: str = "Uploader",
+        make: str = "tests.objects.stand:Make",
+        **options: object,
     ) -> None:
         self.server = server
         url = server.url()
@@ -95,7 +114,7 @@ class Stand:
         self.line = Line(folder, "", library="TESTLIB", done_bucket=url, processing_bucket="processing")
         row = {"attempts": 200, "backoff": 0.05, "backoff_max": 0.2}
         self.line.stage("make", "", 0, **row).stage("uploader", "", 1, **row, options={"part_size": PART, **options})
-        for filters, cls in zip(self.line.filters, ("tests.objects.stand:Make", uploader), strict=True):
+        for filters, cls in zip(self.line.filters, (make, uploader), strict=True):
             filters["class"] = cls
         self.reach(endpoint)
         self.rewrite()
