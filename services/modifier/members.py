@@ -11,10 +11,10 @@ from typing import IO
 
 from isal import isal_zlib
 
-from common.archive_names import Pages, checksums_of, folded, folder_of, mets_of, objection, pages_of
+from common.archive_names import Pages, checksums_of, folded, folder_of, mets_in, objection, pages_of
 from common.errors import Redo, Reject
 from common.manifest import Member
-from common.mets import MAX_BYTES, Mets, MetsError, parse
+from common.mets import MAX_BYTES, Mets, MetsError, among, parse
 from common.shelves import Shelf
 from common.store_keys import MANIFEST, PROVENANCE
 from services.modifier.names import Names
@@ -188,7 +188,7 @@ class Members:
     @property
     def mets_name(self) -> str | None:
         """The member that is Google's METS, if there is one."""
-        return mets_of(self._listed, self.barcode)
+        return among(mets_in(self._listed, self.barcode), self._head)
 
     @property
     def mets(self) -> Mets | None:
@@ -202,6 +202,10 @@ class Members:
                 raise MetsError(f"it is larger than {MAX_BYTES >> 20} MiB")
             self._parsed = key, parse(self.read(name))
         return self._parsed[1]
+
+    def _head(self, name: str, size: int) -> bytes:
+        with self.open(name) as file:
+            return file.read(size)
 
     def _member(self, name: str) -> Member:
         try:

@@ -48,7 +48,7 @@ def _too_late(chain: Chain) -> Iterator[str]:
     sample, changed = _sample(), ""
     for name, modification in chain:
         if changed and name == "fixity":
-            yield f"Modification fixity: it would miss what {changed} before it changes; let fixity be the first."
+            yield f"Modification fixity: it would find fault with what {changed} has changed; let fixity be the first."
         lost = [what for what in _NEEDS.get(name, ()) if not _there(sample)[what]]
         if lost:
             yield f"Modification {name}: {changed} before it leaves no {' and no '.join(lost)}; let {name} stand first."

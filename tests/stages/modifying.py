@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import pytest
 from books import BARCODE
 
 from common.manifest import Member
@@ -72,3 +73,19 @@ def paged_mets(pages: Sequence[tuple[str, Sequence[str]]], more: str = "") -> by
 def files_of(number: int, prefix: str = "") -> list[str]:
     """The names of a page's image, text and hOCR."""
     return [f"{prefix}{number:08d}.{kind}" for kind in ("tif", "txt", "html")]
+
+
+class Acts(Modification):
+    """Does what the test says."""
+
+    act: ClassVar[Callable[[Members], Any]]
+
+    def apply(self, members: Members, book: Book) -> Any:
+        """Do it."""
+        return type(self).act(members)
+
+
+def acting(monkeypatch: pytest.MonkeyPatch, act: Callable[[Members], Any]) -> str:
+    """The name of a modification that does this."""
+    monkeypatch.setattr(Acts, "act", staticmethod(act), raising=False)
+    return f"{__name__}:Acts"

@@ -12,9 +12,11 @@ import pytest
 from books import BARCODE, pages
 from modifying import Desk, files_of, paged_mets
 
+from common.shelves import CHUNK
 from services.modifier.modifications import told
 from services.modifier.modifications.ocr_jsonl import OcrJsonl
 from services.modifier.modifications.ocr_text import OcrText
+from services.modifier.modifications.texts import is_utf8
 
 METS = f"TESTLIB_{BARCODE}.xml"
 LABELLED = {
@@ -137,6 +139,48 @@ def test_a_book_without_pages_has_no_lines(tmp_path: Path) -> None:
 def test_unknown_options_are_told(tmp_path: Path) -> None:
     """A wrong word in the configuration is found before the first book."""
     assert OcrJsonl({"zip": True}).check() == ["The option zip is not known; there are plain, gzip."]
+
+
+# A letter of three bytes that begins before the end of a piece and ends behind it, and one that never ends.
+SPLIT = ("x" + "\u20ac\f\x85" * (CHUNK // 2)).encode() + b"\xe2\x82"
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_large_page_has_the_same_lines(tmp_path: Path, plain: bool) -> None:
+    """It is read in pieces, and nothing of that is to be seen."""
+    desk = Desk(tmp_path, {**LABELLED, "00000002.txt": SPLIT})
+    desk.apply(OcrJsonl, plain=plain)
+    lines = [line if plain else line["text"] for line in lines_of(desk)]
+    assert lines == ["text of page 1\n", SPLIT.decode(errors="replace"), "text of page 3\n"]
+
+
+def test_a_large_page_has_the_same_text(tmp_path: Path) -> None:
+    """Letters that lie across two pieces, and a form feed in a page."""
+    desk = Desk(tmp_path, {**pages(range(1, 3)), "00000002.txt": SPLIT})
+    desk.apply(OcrText)
+    assert desk.sidecars()["txt"].decode() == "text of page 1\n\f" + SPLIT.decode(errors="replace").replace("\f", "\n")
+
+
+def test_utf8_is_told_in_pieces(tmp_path: Path) -> None:
+    """A letter across two pieces is whole, one that never ends is not."""
+    members = Desk(tmp_path, {"split": SPLIT, "whole": SPLIT[:-2], "bad": b"\xff" + SPLIT[:-2], "none": b""}).members
+    assert {name: is_utf8(members, name) for name in members.names()} == {
+        "bad": False,
+        "none": True,
+        "split": False,
+        "whole": True,
+    }
+
+
+@pytest.mark.parametrize("options", [{"gzip": True}, {"plain": True}, None])
+def test_memory_does_not_grow_with_the_text(tmp_path: Path, options: dict[str, Any] | None) -> None:
+    """It is written as it comes: 24 MB of it are never held at once."""
+    desk = Desk(tmp_path, {**LABELLED, "00000001.txt": b"\xc3\xa9" * (6 << 20), "00000003.txt": b"a" * (12 << 20)})
+    tracemalloc.start()
+    desk.apply(OcrText) if options is None else desk.apply(OcrJsonl, **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 << 20
 
 
 @pytest.mark.parametrize("modification", [OcrJsonl, OcrText])

@@ -19,3 +19,20 @@ def pieces(members: Members, name: str | None) -> Iterator[str]:
     for chunk in (members.read(name),) if small else members.chunks(name):
         yield decoder.decode(chunk)
     yield decoder.decode(b"", final=True)
+
+
+def is_utf8(members: Members, name: str) -> bool:
+    """Whether a member is UTF-8 from its first byte to its last; all of it is read, and so proven."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    good = True
+    for chunk in members.chunks(name):
+        good = good and _decodes(decoder, chunk)
+    return good and _decodes(decoder, b"", final=True)
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:
+    try:
+        decoder.decode(chunk, final)
+    except UnicodeDecodeError:
+        return False
+    return True
