@@ -12,7 +12,7 @@ import pytest
 from common.mets import MAX_BYTES
 from tests.helpers import measured
 
-HEAD, TAIL = b'<m xmlns:x="u">', b"</m>"
+HEAD, TAIL = b'<mets xmlns:x="u">', b"</mets>"
 ROOM = MAX_BYTES - 100
 PARSE = """
 import sys

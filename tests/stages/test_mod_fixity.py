@@ -24,7 +24,7 @@ def with_mets(data: bytes) -> Members:
 ODD = {
     "a note like a page": (
         {**book_of(pages()), "notes/00000001.txt": b"a note"},
-        "1 file is called like a page's and no page, as another is that page or it lies in another folder, the first is",
+        "1 file is called like a page's and no page, as another is that page or it lies in another folder,",
     ),
     "two images of a page": (book_of({**pages(), "00000001.jp2": b"x", "00000002.jp2": b"x"}), "2 files are called"),
     "a METS without sums": (
