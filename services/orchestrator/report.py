@@ -18,6 +18,7 @@ from common.config import Settings
 from common.deliveries import Delivery, Stored, deliveries
 from common.errors import Halt
 from common.ledger import Event
+from common.store_keys import MANIFEST
 from common.token import is_barcode
 from services.orchestrator.sightings import Sightings
 
@@ -65,6 +66,7 @@ COLUMNS = (
     "sidecars",
     "etag",
     "encrypted_sha256",
+    "total_size",
 )
 _LOST = "Restore its backup, or let `grin-pipeline audit --rebuild` write it from the store."
 # So many books that cannot be told of are named; the rest is counted.
@@ -158,8 +160,16 @@ def row(one: Held, library: str, done_bucket: str) -> Row:
         [file.key for file in one.sidecars],
         one.fact("etag", str),
         one.fact("sha256", str, beside="etag"),
+        _total(package),
     )
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def _total(package: Stored) -> int | None:
+    """The book's bytes in the store without what lies beside it; None of loose files of which nobody said how large."""
+    if package.name != MANIFEST:
+        return package.size
+    return package.size + package.tree[1] if package.size is not None and package.tree is not None else None
 
 
 def _warnings(steps: Iterable[Facts]) -> set[str]:
@@ -202,18 +212,14 @@ class Report:
         Halt when there is no ledger though books are done: it is lost, and an empty report would be a wrong one.
         """
         wish = self.wish
-        for barcode in registered(self.ledger.folder) if wish.barcodes is None else wish.barcodes:
+        for barcode in registered(self.ledger.folder) if wish.barcodes is None else _once(wish.barcodes):
             self.books += 1
             found = self._read(barcode)
             for one in found if wish.versions else found[-1:]:
                 if wish.since is None or _delivered_since(one.event, wish.since):
                     self.rows += 1
                     yield one
-        if (
-            not self.books
-            and wish.barcodes is None
-            and any(listing.count(last, board.WAITING, 1) for last in self._lasts)
-        ):
+        if not self.books and wish.barcodes is None and self._has_done_books():
             raise Halt("There are books that are done, and no ledger tells of any.", _LOST)
 
     def fault(self, barcode: str, what: str) -> None:
@@ -241,6 +247,15 @@ class Report:
             known = "it has not been delivered yet" if events else "nothing is known of it"
             self.fault(barcode, f"{known}, so it is not held.")
         return found
+
+
+def _once(barcodes: Iterable[str]) -> Iterator[str]:
+    """Each book where it is named first; a token that moves may also be listed twice."""
+    seen = set()
+    for barcode in barcodes:
+        if barcode not in seen:
+            seen.add(barcode)
+            yield barcode
 
 
 def registered(ledger: Path) -> Iterator[str]:

@@ -133,7 +133,18 @@ def test_all_that_is_known(place: Place, capsys: pytest.CaptureFixture[str]) -> 
         "sidecars": ["A1/A1.marc.json", "A1/A1.txt"],
         "etag": ETAG,
         "encrypted_sha256": "e" * 64,
+        "total_size": 1,
     }
+
+
+@pytest.mark.parametrize(("tree", "total"), [({"tree_files": 31, "tree_bytes": 900}, 907), ({}, None)])
+def test_the_size_of_loose_files(tree: Line, total: int | None) -> None:
+    """The manifest's own size is small; the book's is that of all files that it names, where somebody has told it."""
+    name = "manifest-sha256.txt"
+    files = [{"name": name, "size": 7, "sha256": "7" * 64, "key": f"A1/{name}"}]
+    [one] = held("A1", [*made("A1", package={"name": name}, tree=True), put("A1", files=files, **tree)])
+    told = row(one, "L", "d")
+    assert (told["key"], told["size"], told["total_size"]) == (f"A1/{name}", 7, total)
 
 
 def test_csv_tells_the_same(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,15 +270,15 @@ def test_since(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_named_books(place: Place) -> None:
-    """As they were named; one that is not held is told of, with code 1; what is no barcode ends it with code 2."""
+    """As named, each once; one that is not held is told of, with code 1; what is no barcode ends it with code 2."""
     place.tell("A1", book("A1"))
     place.tell("B2", made("B2"))
     given = place.process("-", "--json", input=b"C3\n\n# those\nB2\nA1\nA1\n")
-    assert [told["barcode"] for told in objects(given.stdout.decode())] == ["A1", "A1"]
+    assert [told["barcode"] for told in objects(given.stdout.decode())] == ["A1"]
     assert given.stderr.decode().splitlines() == [
         "C3: nothing is known of it, so it is not held.",
         "B2: it has not been delivered yet, so it is not held.",
-        "4 books looked at, 2 rows; 2 books with problems.",
+        "3 books looked at, 1 row; 2 books with problems.",
     ]
     assert given.returncode == 1
     bad = place.process("-", "A1", input=b"A1\n../x\n")
