@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import Halt
+from common.artifacts import describe_bytes
+from common.errors import Halt, Redo, Reject, Retry
 from common.store import Bucket, open_bucket
 
 
@@ -60,3 +61,51 @@ def test_a_folder_that_cannot_be_read_holds(bucket: Bucket, tmp_path: Path) -> N
     for ask in (bucket.describe, bucket.size, lambda key: bucket.read(key, 1)):
         with pytest.raises(Halt, match="cannot be read"):
             ask("loop")
+
+
+def test_hidden_files_are_no_books(tmp_path: Path) -> None:
+    """A bucket that was emptied may keep what a killed upload has left: an audit must not take it for full."""
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / ".put~B1~1").write_bytes(b"x")
+    with pytest.raises(Halt, match="is empty"):
+        open_bucket("done", tmp_path).require()
+
+
+def test_nothing_becomes_visible_once_the_book_is_in_other_hands(bucket: Bucket, tmp_path: Path) -> None:
+    """What was there stays, and nothing hidden is left."""
+
+    def look() -> None:
+        raise Retry("taken away")
+
+    (tmp_path / "file").write_bytes(b"newer")
+    mine = bucket.for_book("B2", {}, look)
+    for key in ("B1/a.txt", "B1/new"):
+        with pytest.raises(Retry, match="taken away"):
+            mine.put_file(key, tmp_path / "file", describe_bytes(b"newer", key))
+        with pytest.raises(Retry, match="taken away"):
+            mine.put_bytes(key, b"newer")
+    assert (bucket.read("B1/a.txt", 99), bucket.size("B1/new")) == (b"text of a.txt", None)
+    assert not list((tmp_path / "done").rglob(".put~B2*"))
+
+
+def test_a_file_that_is_gone_sends_the_book_back(bucket: Bucket, tmp_path: Path) -> None:
+    """And is not told as a bucket that cannot be written."""
+    with pytest.raises(Redo, match="is missing"):
+        bucket.put_file("B1/new", tmp_path / "gone", describe_bytes(b"x", ""))
+
+
+def test_a_name_that_no_file_can_have_fails_the_book(bucket: Bucket) -> None:
+    """Of all books, only this one; with a cure."""
+    with pytest.raises(Reject, match="File name too long") as refused:
+        bucket.put_bytes(f"B1/{'y' * 300}", b"x")
+    assert "`rename`" in refused.value.cure
+
+
+def test_each_folder_is_swept_once(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree has thousands of files in one folder, which may be slow to list."""
+    swept: list[Path] = []
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: (swept.append(path), glob(path, pattern))[1])
+    bucket.for_book("B1", {}).sweep(f"B1/{part}{number}" for part in ("", "ocr/") for number in range(50))
+    assert sorted(swept) == [tmp_path / "done" / "B1", tmp_path / "done" / "B1" / "ocr"]
+    assert not list((tmp_path / "done").rglob(".put*"))

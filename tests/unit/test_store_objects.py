@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,8 +12,11 @@ import obstore
 import pytest
 from obstore.store import S3Store
 
-from common.errors import Halt
-from common.store import Bucket, connect, open_bucket
+from common.artifacts import Artifact, describe_bytes
+from common.errors import Halt, Lost, Redo, Reject, Retry
+from common.store import Bucket, Puts, connect, open_bucket
+from common.store.objects import ObjectBucket
+from tests.objects.proxy import Proxy, Request, proxying
 from tests.objects.server import Server
 
 KEY, SECRET = "AKCANARY01", "canary0123456789"
@@ -145,3 +148,133 @@ def test_a_private_authority_is_trusted_by_its_file(tmp_path: Path, monkeypatch:
         connect.connect("s3://books/x")
     (tmp_path / "ca.pem").write_text(certifi_pem())
     assert isinstance(connect.connect("s3://books/x"), S3Store)
+
+
+@pytest.mark.parametrize("left", [{".grin-pipeline-doctor": b"x"}, {"google/": b""}, {"B1/.hidden": b"x", "B1/": b""}])
+def test_hidden_objects_and_marks_of_folders_are_no_books(
+    s3_server: Server, bucket: Bucket, tmp_path: Path, left: dict[str, bytes]
+) -> None:
+    """A bucket that was emptied may keep what a doctor or a console has left: an audit must not take it for full."""
+    emptied = open_bucket(s3_server.url(), tmp_path)
+    store = s3_server.store(emptied.name.split("/", 3)[3])
+    for key, data in left.items():
+        obstore.put(store, key.rstrip("/"), data)
+    with pytest.raises(Halt, match="nothing"):
+        emptied.require()
+
+
+def large(url: str) -> Bucket:
+    """That bucket, in parts of 5 MiB."""
+    return ObjectBucket(url, Puts(part_size=PART, concurrency=1))
+
+
+PART = 5 << 20
+DATA = {"at once": b"newer", "in parts": bytes(PART + 9)}
+
+
+def gone_after(looks: int) -> Callable[[], None]:
+    """Looks whether the book is one's own: so many times it is."""
+    left = [None] * looks
+
+    def look() -> None:
+        if not left:
+            raise Retry("taken away")
+        left.pop()
+
+    return look
+
+
+@pytest.mark.parametrize(("size", "looks"), [("at once", 0), ("in parts", 0), ("in parts", 1)])
+def test_nothing_becomes_visible_once_the_book_is_in_other_hands(
+    s3_server: Server, bucket: Bucket, tmp_path: Path, size: str, looks: int
+) -> None:
+    """Neither at the beginning nor, of a large one, before the end; what was there stays, and no part is left."""
+    (tmp_path / "file").write_bytes(DATA[size])
+    for key in ("B1/a.txt", "B1/new"):
+        mine = large(bucket.name).for_book("B1", {}, gone_after(looks))
+        with pytest.raises(Retry, match="taken away"):
+            mine.put_file(key, tmp_path / "file", describe_bytes(DATA[size], key))
+        with pytest.raises(Retry, match="taken away"):
+            mine.put_bytes(key, b"x")
+    assert (bucket.read("B1/a.txt", 9), bucket.size("B1/new"), s3_server.unfinished()) == (b"text", None, 0)
+
+
+def test_what_could_not_be_called_back_is_told(bucket: Bucket, tmp_path: Path) -> None:
+    """The book changed hands while the last parts were on their way."""
+    (tmp_path / "file").write_bytes(DATA["in parts"])
+    mine = large(bucket.name).for_book("B1", {}, gone_after(2))
+    with pytest.raises(Lost, match=r"B1/a.txt in .* may be older .* --deep --fix"):
+        mine.put_file("B1/a.txt", tmp_path / "file", describe_bytes(DATA["in parts"], ""))
+
+
+@pytest.mark.parametrize("size", DATA)
+def test_a_file_that_is_gone_sends_the_book_back(bucket: Bucket, tmp_path: Path, size: str) -> None:
+    """And is not told as a store that cannot be reached."""
+    with pytest.raises(Redo, match="is missing"):
+        large(bucket.name).put_file("B1/new", tmp_path / "gone", describe_bytes(DATA[size], ""))
+
+
+class Second(Proxy):
+    """Another hand: right before a put on condition, it puts something else there."""
+
+    def choose(self, request: Request) -> str:
+        """No fault, but this."""
+        if b"if-none-match" in request.head.lower():
+            obstore.put(self.store, "B1/new", b"another's")
+        return ""
+
+
+def test_another_hand_between_look_and_put_is_told(s3_server: Server, bucket: Bucket) -> None:
+    """What it has put is not overwritten without a further look."""
+    with pytest.MonkeyPatch.context() as patch, proxying(Second(s3_server.endpoint)) as proxy:
+        proxy.store = s3_server.store(bucket.name.split("/", 3)[3])
+        patch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        mine = large(bucket.name)
+        with pytest.raises(Retry, match="Another hand has put B1/new"):
+            mine.put_bytes("B1/new", b"ours")
+    assert bucket.read("B1/new", 99) == b"another's"
+    assert bucket.put_bytes("B1/new", b"ours")
+
+
+@pytest.mark.parametrize("key", ["B1/a\tb", "B1/x\n", "B1//x", "B1/../x", f"B1/{'y' * 1020}"])
+@pytest.mark.parametrize("size", DATA)
+def test_a_key_that_no_object_can_have_fails_the_book(bucket: Bucket, tmp_path: Path, key: str, size: str) -> None:
+    """Of all books, only this one; with a cure."""
+    (tmp_path / "file").write_bytes(DATA[size])
+    for put in (
+        lambda: large(bucket.name).put_file(key, tmp_path / "file", describe_bytes(DATA[size], key)),
+        lambda: bucket.put_bytes(key, b"x"),
+    ):
+        with pytest.raises(Reject, match="its key is") as refused:
+            put()
+        assert "`rename`" in refused.value.cure
+
+
+@pytest.mark.parametrize("key", ["B1/a#b?c%41~*", "B1/ x ", "B1/é ü", "B1/.x", "B1/a..b"])
+def test_an_odd_key_is_a_key(bucket: Bucket, key: str) -> None:
+    """What a store takes is not refused."""
+    assert bucket.put_bytes(key, b"x")
+    assert bucket.read(key, 9) == b"x"
+
+
+class Archive(Proxy):
+    """A store that has archived every object: it tells of it, and gives nothing."""
+
+    async def _answer(self, request: Request, fault: str) -> bytes:
+        if request.method != "GET" or "list-type" in request.target:
+            return await super()._answer(request, fault)
+        body = b"<Error><Code>InvalidObjectState</Code></Error>"
+        return b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
+
+
+def test_what_was_archived_since_counts_by_its_label(s3_server: Server, bucket: Bucket) -> None:
+    """It was proven when it was put; one without a label, or another one, does not."""
+    ours = describe_bytes(b"ours", "")
+    bucket.put_bytes("B1/ours", b"ours")
+    with pytest.MonkeyPatch.context() as patch, proxying(Archive(s3_server.endpoint)) as proxy:
+        patch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        mine = large(bucket.name)
+        assert mine.has("B1/ours", ours)
+        assert not mine.has("B1/ours", Artifact("", 4, "0" * 64))
+        with pytest.raises(Halt, match="has archived an object"):
+            mine.has("B1/a.txt", describe_bytes(b"text", ""))
