@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable
@@ -203,7 +204,7 @@ def test_a_killed_attempts_leftovers_are_swept(uploader: Uploader, book: Book, d
     assert (own.exists(), other.exists()) == (False, True)
 
 
-@pytest.mark.parametrize("bucket", ["ftp://bucket/prefix", "s3://", "s3://Bucket", "gs://bucket/../x"])
+@pytest.mark.parametrize("bucket", ["ftp://bucket/prefix", "s3://", "s3://Bucket", "gs://bucket/../x", "s3:/x", "~/x"])
 def test_a_token_whose_bucket_cannot_be_is_rejected(uploader: Uploader, book: Book, bucket: str) -> None:
     """A sentence and a cure, and no folder named s3: is made."""
     with pytest.raises(Reject, match=bucket) as refusal:
@@ -242,6 +243,33 @@ def test_a_bucket_that_has_gone_is_not_made_again(uploader: Uploader, book: Book
     with pytest.raises(Halt, match="gone"):
         uploader.process(book, book.folder)
     assert not done.exists()
+
+
+def test_a_new_bucket_waits_for_its_first_book(uploader: Uploader, book: Book, done: Path) -> None:
+    """Where the first book is sent back before anything was put, the next one makes the bucket."""
+    (book.folder / "modifier" / f"{BARCODE}.txt").rename(book.folder / "txt")
+    with pytest.raises(Redo):
+        uploader.process(book, book.folder)
+    (book.folder / "txt").rename(book.folder / "modifier" / f"{BARCODE}.txt")
+    run(uploader, book)
+    assert stored(done) == IN_STORE
+
+
+def test_a_late_worker_puts_nothing_over_the_newer_book(
+    uploader: Uploader, book: Book, done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It slept while the book was made again and brought home: its files are others now, and it lets go."""
+    folder = book.folder / "modifier"
+
+    def slow_copy(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes())
+        folder.rename(book.folder / "gone")
+        shutil.copytree(book.folder / "gone", folder)
+
+    monkeypatch.setattr("common.store.folder._link_or_copy", slow_copy)
+    with pytest.raises(Retry, match="were taken away"):
+        uploader.process(book, book.folder)
+    assert stored(done) == {}
 
 
 def test_a_new_worker_makes_no_bucket_where_books_were_delivered(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from books import BARCODE, IN_STORE, PACKED, described, done_event, run, stored
 
+from common import durable
 from common.stage import Book, Facts
 from services.uploader.stage import Uploader
 
@@ -166,3 +169,58 @@ def test_a_version_beside_other_letters_is_refused(make: Callable[..., Uploader]
     """`{barcode}{version}` would make the second version of book X the first of book Xv2."""
     [problem] = make(Uploader, key=template).check()
     assert "{version} as a folder of its own" in problem
+
+
+RESEEDED = {"event": "reseeded", "from": "done", "id": "x"}
+
+
+@pytest.mark.parametrize("harm", [b"", b"x", None])
+def test_a_damaged_provenance_is_mended(uploader: Uploader, book: Book, done: Path, harm: bytes | None) -> None:
+    """What stands there must be what the ledger says of it; what is put anew is told, and stays from then on."""
+    story = delivered(book, run(uploader, book))
+    path = done / BARCODE / "provenance.json"
+    path.unlink()
+    if harm is not None:
+        path.write_bytes(harm)
+    mended = again(book, story, PACKED, RESEEDED)
+    facts = run(uploader, mended)
+    told = path.read_bytes()
+    assert json.loads(told)["files"] == described(PACKED)
+    assert (facts["unchanged"], facts["provenance_sha256"]) == (True, hashlib.sha256(told).hexdigest())
+    once_more = run(uploader, again(book, delivered(mended, facts), PACKED, {**RESEEDED, "id": "y"}))
+    assert "provenance_sha256" not in once_more
+    assert path.read_bytes() == told
+
+
+def test_a_provenance_that_no_ledger_proves_stays(uploader: Uploader, book: Book, done: Path) -> None:
+    """Releases before this one did not tell its SHA-256."""
+    facts = {name: fact for name, fact in run(uploader, book).items() if not name.startswith("provenance_")}
+    (done / BARCODE / "provenance.json").write_bytes(b"{}")
+    assert "provenance_sha256" not in run(uploader, again(book, delivered(book, facts), PACKED, RESEEDED))
+    assert (done / BARCODE / "provenance.json").read_bytes() == b"{}"
+
+
+def test_a_held_tree_keeps_its_keys_when_the_template_changes(
+    make: Callable[..., Uploader], book: Book, done: Path
+) -> None:
+    """A page that was lost comes back to where it was looked for, and no other page lies there twice."""
+    loose = {"00000001.tif": b"image", "ocr/00000001.html": b"<html>"}
+    manifest = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in loose.items()).encode()
+    story: list[Facts] = list(book.events)
+
+    def bring(template: str, *more: Facts) -> None:
+        shutil.rmtree(book.folder / "modifier")
+        for name, data in {"manifest-sha256.txt": manifest, **loose}.items():
+            durable.make_dirs((book.folder / "modifier" / name).parent)
+            (book.folder / "modifier" / name).write_bytes(data)
+        [package] = described({"manifest-sha256.txt": manifest})
+        story.extend((*more, done_event("modifier", "2026-02-01T00:00:30.000Z", package=package, tree=True)))
+        facts = run(make(Uploader, key=template), replace(book, events=tuple(story)))
+        story.append(done_event("uploader", "2026-02-01T00:01:00.000Z", **facts))
+
+    bring("{barcode}/{name}")
+    before = stored(done)
+    (done / BARCODE / "ocr" / "00000001.html").unlink()
+    bring("{library}/{barcode}/x-{name}", RESEEDED)
+    assert stored(done) == before
+    assert list(before) and all(key.startswith(f"{BARCODE}/") for key in before)
