@@ -228,7 +228,8 @@ class Members:
             crc32 = isal_zlib.crc32(chunk, crc32)
             yield chunk
         if (size, crc32) != (member.size, member.crc32):
-            raise Redo(f"{name} was damaged on the disk since it was extracted, so the book is made again.")
+            what = f"{name} was damaged on the disk since it was extracted, so the book is made again."
+            raise Redo(what, local=True)
         self._unproven.discard(origin)
 
     def _require_sidecar(self, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from common.shelves import CHUNK
 from services.modifier.modification import Members
@@ -14,9 +14,7 @@ def pieces(members: Members, name: str | None) -> Iterator[str]:
     if name is None:
         return
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    # What is read whole is kept, for there may be others that ask for it.
-    small = members.size(name) <= CHUNK
-    for chunk in (members.read(name),) if small else members.chunks(name):
+    for chunk in _chunks(members, name):
         yield decoder.decode(chunk)
     yield decoder.decode(b"", final=True)
 
@@ -25,9 +23,14 @@ def is_utf8(members: Members, name: str) -> bool:
     """Whether a member is UTF-8 from its first byte to its last; all of it is read, and so proven."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     good = True
-    for chunk in members.chunks(name):
+    for chunk in _chunks(members, name):
         good = good and _decodes(decoder, chunk)
     return good and _decodes(decoder, b"", final=True)
+
+
+def _chunks(members: Members, name: str) -> Iterable[bytes]:
+    # What is read whole is kept, for there may be others that ask for it.
+    return (members.read(name),) if members.size(name) <= CHUNK else members.chunks(name)
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:

@@ -97,7 +97,7 @@ class _Bag:
         try:
             bagit.Bag(str(self._folder / self._top)).validate()
         except bagit.BagError as error:
-            raise Redo(f"The bag of {self._top} is not valid ({error}), so the book is made again.") from None
+            raise Redo(f"The bag of {self._top} is not valid ({error}), so it is made again.", local=True) from None
 
 
 def _lines(sums: Mapping[str, str]) -> str:

@@ -47,9 +47,10 @@ class Original(Package):
         artifact = describe(outbox / source.name, source.name)
         told = _told(book)
         if told is None:
-            raise Redo(f"The ledger does not tell what archive {book.barcode} was extracted from, so it is made again.")
+            what = f"The ledger does not tell what archive {book.barcode} was extracted from, so it is made again."
+            raise Redo(what, local=True)
         if artifact.sha256 != told:
-            raise Redo(f"{source} is not the archive that was extracted, so the book is made again.")
+            raise Redo(f"{source} is not the archive that was extracted, so the book is made again.", local=True)
         return artifact
 
 
