@@ -397,6 +397,33 @@ def test_memory_is_flat(shelf: Shelf, tmp_path: Path) -> None:
     assert peak < 120
 
 
+_UPLOAD_ALL = """
+import sys
+from pathlib import Path
+from common.artifacts import describe
+from common.stage import Book
+from common.store import open_bucket
+from common.store_keys import DEFAULT, Keys
+from services.uploader.stage import _sent
+from services.uploader.version import Version
+folder = Path(sys.argv[2])
+files = [describe(path, path.name) for path in (folder / "modifier").iterdir()]
+book = Book("B1", folder, sys.argv[1], upstream=("modifier",))
+assert len(_sent(open_bucket(sys.argv[1], Path("/")), book, files, Version("B1", Keys(DEFAULT, "L")))) == 6
+"""
+
+
+def test_memory_is_flat_for_many_large_files(shelf: Shelf, tmp_path: Path) -> None:
+    """A tree of large images: the parts of one file are on their way at once, and no other file's beside them."""
+    (tmp_path / "modifier").mkdir()
+    for number in range(6):
+        with (tmp_path / "modifier" / f"{number}.tif").open("wb") as file:
+            file.truncate(17 << 20)
+    done, peak = measured([sys.executable, "-c", _UPLOAD_ALL, shelf.url, str(tmp_path)])
+    assert done.returncode == 0, done.stderr
+    assert peak < 95
+
+
 @pytest.mark.parametrize("number", [1, 3, 5, 6])
 def test_killed_in_the_middle_leaves_nothing_half(shelf: Shelf, proxy: Proxy, tmp_path: Path, number: int) -> None:
     """Whenever the worker dies, the object is absent or whole; the next one makes it whole."""
