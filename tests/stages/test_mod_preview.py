@@ -112,6 +112,16 @@ def test_other_kinds_of_images_are_read_too(tmp_path: Path, kind: str) -> None:
     assert small(desk.members, "x.tif", 158).size == (100, 158)
 
 
+@pytest.mark.parametrize("longest", [120, 160, 320])
+@pytest.mark.parametrize("size", [(1200, 1890), (1201, 1889), (1303, 2051), (1582, 2496)])
+def test_a_page_of_any_size_can_be_reduced(tmp_path: Path, size: tuple[int, int], longest: int) -> None:
+    """Sides that are no multiple of what they are divided by are no damage."""
+    desk = Desk(tmp_path, {"x.jp2": jp2(size, "L")})
+    width, height = small(desk.members, "x.jp2", longest).size
+    assert height == longest
+    assert abs(width - longest * size[0] / size[1]) <= 1
+
+
 @pytest.mark.parametrize("longest", [64, 65, 200, 631, 2000])
 @pytest.mark.parametrize("data", [tiff(), jp2(), jp2(mode="L")], ids=["TIFF", "colour", "grey"])
 def test_a_small_picture_keeps_its_shape(tmp_path: Path, data: bytes, longest: int) -> None:

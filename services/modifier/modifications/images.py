@@ -10,7 +10,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image
 from PIL.ImageFile import ImageFile
@@ -23,10 +23,22 @@ from services.modifier.modification import Members
 
 Size = tuple[int, int]
 
+
+class _Jp2(Jpeg2KImageFile):
+    """OpenJPEG rounds the sides of a reduced image up, Pillow to the nearest: it took most pages for damaged."""
+
+    def load(self) -> Any:
+        """Decode, from a size in which both come out the same."""
+        if self.tile and self._reduce:
+            step = 1 << self._reduce
+            self._size = (-(-self.width // step) * step, -(-self.height // step) * step)
+        return super().load()
+
+
 _READERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (b"II*\0", TiffImageFile),
     (b"MM\0*", TiffImageFile),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", Jpeg2KImageFile),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", _Jp2),
     (b"\xff\xd8\xff", JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", PngImageFile),
 )
