@@ -146,9 +146,8 @@ def _report(one: up.Up, folder: Path, seconds: float, console: Console) -> int:
     stored = sorted(path.name for path in (folder / "done").iterdir()) if (folder / "done").is_dir() else []
     console.print(f"\n{len(stored)} books are in {folder / 'done'}, for example:", soft_wrap=True)
     # A barcode with a $ would vanish where a person copies it into a shell.
-    for path in (
-        sorted((folder / "done" / min(stored, key=lambda name: not name.isalnum())).iterdir()) if stored else ()
-    ):
+    shown = min(stored, key=lambda barcode: not barcode.isalnum(), default="")
+    for path in sorted((folder / "done" / shown).iterdir()) if stored else ():
         console.print(f"  {path.relative_to(folder)}  {path.stat().st_size:,} bytes", soft_wrap=True)
     as_it_should = failed == bad and len(stored) == len(made) - len(bad)
     as_told = "Exactly the bad books failed, all others are home." if bad else "All books are home."
