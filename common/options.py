@@ -28,5 +28,7 @@ def _sentence(model: type[Section], where: tuple[int | str, ...], kind: str, mes
         return f"The option {name} is not known; there are {', '.join(model.model_fields)}."
     if kind == "missing":
         return f"The option {name} is required."
+    if not name:
+        return f"The options {message.removeprefix('Value error, ')}."
     message = _LIST if kind == "tuple_type" else message.removeprefix("Value error, ").removeprefix("Input ")
     return f"The option {name} {message}."

@@ -27,6 +27,8 @@ def find(kind: str, name: str, shipped: Mapping[str, str], base: type[T]) -> typ
         raise ValueError(f"There is no {kind} {name}: it is neither one of {known} nor of the form module:Class.")
     try:
         found = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"The {kind} {name} cannot be imported: {error}. Is its folder on PYTHONPATH?") from None
     except (ImportError, AttributeError) as error:
         raise ValueError(f"The {kind} {name} cannot be imported: {error}.") from None
     except (Exception, SystemExit) as error:

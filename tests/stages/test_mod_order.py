@@ -113,6 +113,12 @@ def test_a_sidecar_is_written_once(make: Make, chain: list[Any], sentence: str) 
         ([{}], "A modification is written as its name, or with options as {name: {option: value}}, not {}."),
         ([{"fixity": True}], "The options of the modification fixity are written {option: value}, not True."),
         ([{"iiif": {}}], "Modification iiif: The option base is required."),
+        (["prune"], "Modification prune: The options drop or keep should have a pattern, such as *.html."),
+        (
+            ["their_absent:Class"],
+            "The modification their_absent:Class cannot be imported: No module named 'their_absent'. "
+            "Is its folder on PYTHONPATH?",
+        ),
         ([f"{__name__}:Raises"], f"Modification {__name__}:Raises: its check failed: ZeroDivisionError."),
         (
             [f"{__name__}:Says"],

@@ -26,7 +26,9 @@ def _check_base(base: str) -> str:
 
 def _check_rights(rights: str) -> str:
     if not _RIGHTS.fullmatch(rights):
-        raise ValueError("should be an address of creativecommons.org or rightsstatements.org, as IIIF asks")
+        raise ValueError(
+            "should be an address of creativecommons.org or rightsstatements.org that begins with http:, as IIIF asks"
+        )
     return rights
 
 
