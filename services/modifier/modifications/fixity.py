@@ -9,6 +9,7 @@ from common.archive_names import Pages, folder_of
 from common.errors import Redo, Reject
 from common.mets import Comparison, DoctypeError, Mets, MetsError, compare
 from services.modifier.modification import Book, Facts, Members, Modification, Strictness, weigh
+from services.modifier.modifications.texts import is_utf8
 
 _UNCHECKED = "Ask Google to convert the book anew; what cannot be verified is not taken in."
 
@@ -87,9 +88,7 @@ def _page_warnings(members: Members, pages: Pages) -> Iterator[str]:
     yield from _lacking("text", numbers, pages.texts)
     yield from _lacking("hOCR", numbers, pages.hocr)
     yield from _flawed("an image of 0 bytes", [n for n, name in pages.images.items() if not members.size(name)])
-    yield from _flawed(
-        "text that is not UTF-8", [n for n, name in pages.texts.items() if not _is_utf8(members.read(name))]
-    )
+    yield from _flawed("text that is not UTF-8", [n for n, name in pages.texts.items() if not is_utf8(members, name)])
 
 
 def _gaps(numbers: Sequence[int]) -> Iterator[str]:
@@ -115,11 +114,3 @@ def _flawed(what: str, numbers: Sequence[int]) -> Iterator[str]:
 
 def _pages(count: int) -> str:
     return "1 page is" if count == 1 else f"{count} pages are"
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
