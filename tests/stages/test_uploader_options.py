@@ -70,6 +70,8 @@ def problems(stage: Uploader, bucket: str) -> list[str]:
         ("s3://No_Name", "no name of a bucket"),
         ("gs://bucket/a/../b", "part that no key may have"),
         ("az://books", "AZURE_STORAGE_ACCOUNT_NAME"),
+        ("s3:/books/x", "Write it as s3://BUCKET/PREFIX"),
+        ("~/done", "only a shell understands"),
     ],
 )
 def test_check_tells_a_bucket_that_cannot_be(
@@ -79,6 +81,13 @@ def test_check_tells_a_bucket_that_cannot_be(
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
     [problem] = problems(make(Uploader), bucket)
     assert sentence in problem
+
+
+def test_check_tells_a_variable_that_cannot_be(make: Callable[..., Uploader], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a book is taken: the library would crash over it at each one."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "localhost:8333")
+    [problem] = problems(make(Uploader), "s3://books/here")
+    assert "AWS_ENDPOINT_URL_S3" in problem and "https://HOST" in problem
 
 
 @pytest.mark.parametrize("url", ["s3://KEY:canary@bucket/x", "s3://bucket/x?sig=canary"])
@@ -110,6 +119,7 @@ def test_check_does_not_wait_for_a_store(make: Callable[..., Uploader], monkeypa
         ({"metadata": {"Two Words": "x"}}, "metadata should have names"),
         ({"metadata": {"shelf": "Büro"}}, "plain ASCII"),
         ({"metadata": {"shelf": "x\r\nX-Amz-Acl: public-read"}}, "plain ASCII"),
+        ({"metadata": {f"n{number}": "x" * 400 for number in range(4)}}, "at most 1,200 characters"),
         ({"acl": "public-read"}, "acl is not known"),
     ],
 )

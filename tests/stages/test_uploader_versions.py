@@ -187,9 +187,13 @@ def test_a_damaged_provenance_is_mended(uploader: Uploader, book: Book, done: Pa
     told = path.read_bytes()
     assert json.loads(told)["files"] == described(PACKED)
     assert (facts["unchanged"], facts["provenance_sha256"]) == (True, hashlib.sha256(told).hexdigest())
-    once_more = run(uploader, again(book, delivered(mended, facts), PACKED, {**RESEEDED, "id": "y"}))
-    assert "provenance_sha256" not in once_more
+    later = again(book, delivered(mended, facts), PACKED, {**RESEEDED, "id": "y"})
+    facts = run(uploader, later)
+    assert "provenance_sha256" not in facts
     assert path.read_bytes() == told
+    path.write_bytes(b"harmed again")
+    facts = run(uploader, again(book, delivered(later, facts), PACKED, {**RESEEDED, "id": "z"}))
+    assert facts["provenance_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_provenance_that_no_ledger_proves_stays(uploader: Uploader, book: Book, done: Path) -> None:
