@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from books import BARCODE, book_of, pages, run
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from modifying import Desk, acting, files_of, paged_mets
 from packing import Make, archive_of, extract, left, pack
@@ -156,6 +156,7 @@ _PARTS = st.sampled_from(["a", "A", "b", "ﬁ", "fi", "c.txt"])
 _NAMES = st.lists(_PARTS, min_size=1, max_size=3).map("/".join)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(_NAMES, max_size=6))
 def test_members_may_have_the_names_that_an_archive_may_have(names: list[str]) -> None:
     """The extractor and the modifier refuse the same: twins, files that are folders, folders spelt in two ways."""
@@ -172,6 +173,7 @@ def test_members_may_have_the_names_that_an_archive_may_have(names: list[str]) -
         kept.add(name)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(_NAMES, unique=True, max_size=6))
 def test_a_name_is_free_again_once_it_is_gone(names: list[str]) -> None:
     """Nothing of a member that was dropped stands in another's way."""

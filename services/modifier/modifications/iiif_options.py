@@ -26,9 +26,7 @@ def _check_base(base: str) -> str:
 
 def _check_rights(rights: str) -> str:
     if not _RIGHTS.fullmatch(rights):
-        raise ValueError(
-            "should be an address of creativecommons.org or rightsstatements.org that begins with http:, as IIIF asks"
-        )
+        raise ValueError("should be an address of creativecommons.org or rightsstatements.org with http:, as IIIF asks")
     return rights
 
 
