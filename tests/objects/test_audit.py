@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import obstore
 import pytest
 
+from common.deliveries import deliveries
 from common.store import connect
 from services.orchestrator import auditing
+from services.orchestrator.audit_store import Store
 from tests.audits import Shelf
 from tests.objects import proxy as faults
 from tests.objects.impatient import IMPATIENT
@@ -167,6 +170,19 @@ def test_a_loose_file_that_is_cut(opened: Opened, capsys: pytest.CaptureFixture[
     obstore.put(store, "A2/00000001.tif", b"")
     shelf.lose_ledgers()
     assert [one for one in asked(shelf, capsys, "--rebuild") if not one[2]] == [("A2", "extra", "")]
+
+
+def test_a_tree_that_was_put_anew_since_it_was_listed(opened: Opened) -> None:
+    """A listing that is some hours old tells nothing wrong about it."""
+    shelf, store = opened("A1", tree=True)
+    audited = Store(shelf.settings)
+    assert len(list(audited.walk())) == 5
+    [manifest] = deliveries(shelf.ledger.read("A1"))[0].files
+    assert manifest.tree is not None
+    count, size = manifest.tree
+    obstore.put(store, "A1/00000001.tif", bytes_of(store, "A1/00000001.tif") + b"+")
+    assert list(audited.faults(replace(manifest, tree=(count, size + 1)), deep=False)) == []
+    assert list(audited.faults(replace(manifest, tree=(count, size + 2)), deep=False)) != []
 
 
 def test_a_manifest_that_is_damaged(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:

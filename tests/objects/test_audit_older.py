@@ -12,7 +12,8 @@ from obstore.store import ObjectStore
 
 from services.orchestrator import audit_store, auditing
 from tests.audits import Shelf
-from tests.objects.proxy import Proxy, proxying
+from tests.objects import proxy as faults
+from tests.objects.proxy import Proxy, Request, proxying
 from tests.objects.server import Server
 from tests.objects.shelves import Opened, asked, bytes_of
 
@@ -118,6 +119,38 @@ def test_books_that_were_moved(opened: Opened, s3_server: Server, capsys: pytest
     else:
         (shelf.folder / new / "A1" / "A1.txt").unlink()
     assert asked(shelf, capsys) == [("A1", "missing", "")]
+
+
+class Closed(Proxy):
+    """Refuses all that is below one prefix."""
+
+    prefix: str = "/"
+
+    def choose(self, request: Request) -> str:
+        """Whether it is there."""
+        below = f"{self.prefix}/" in request.target or f"{self.prefix}%2F" in request.target
+        return faults.DENIED if below else ""
+
+
+@pytest.mark.parametrize("opened", ["s3"], indirect=True)
+def test_a_bucket_that_is_closed_since_its_books_were_moved(
+    opened: Opened, s3_server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not asked for what is elsewhere, and refuses in vain what is missing there; else it ends the audit."""
+    shelf, store = opened()
+    old = shelf.settings.global_.done_bucket
+    moved = s3_server.store(goes_on(shelf, s3_server).rpartition("/")[2])
+    for key in [one["path"] for page in store.list() for one in page]:
+        obstore.put(moved, key, bytes_of(store, key))
+    with proxying(Closed(s3_server.endpoint)) as proxy:
+        proxy.prefix = old.rpartition("/")[2]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        assert asked(shelf, capsys, "--deep") == []
+        obstore.delete(moved, "A1/A1.txt")
+        assert asked(shelf, capsys) == [("A1", "missing", "")]
+        obstore.delete(moved, ["A1/A1.tar.gz", "A1/provenance.json"])
+        assert shelf.audit("--fix") == 3
+    assert "refuses us" in capsys.readouterr().err
 
 
 def test_lost_ledgers_of_books_in_an_older_bucket(
