@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from common import durable
+from common import durable, workfiles
 from common.archive_names import folded
 from common.artifacts import Artifact
 from common.errors import Reject
@@ -28,20 +28,15 @@ def swept(work: Path, package: Artifact, sidecars: Collection[str], loose: Colle
 def _swept(work: Path, kept: Collection[str]) -> list[str]:
     strays = []
     for root, folders, names in durable.walk(work, topdown=False):
-        for path in (Path(root, name) for name in (*folders, *names)):
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        for path in (Path(root, name) for name in (*links, *names)):
             name = path.relative_to(work).as_posix()
-            if path.is_dir() and not path.is_symlink():
-                # What is in it has been gone through by now.
-                _remove_empty(path)
-            elif name not in kept:
+            if name not in kept:
                 path.unlink()
                 strays.append(name)
+        if Path(root) != work and workfiles.is_empty(Path(root)):
+            Path(root).rmdir()
     return strays
-
-
-def _remove_empty(folder: Path) -> None:
-    if not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def _warnings(strays: list[str]) -> list[str]:

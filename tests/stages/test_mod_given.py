@@ -85,6 +85,7 @@ class Short(Package):
         """Write a file, and two others."""
         (outbox / "deep" / "er").mkdir(parents=True)
         (outbox / "empty").mkdir()
+        (outbox / "link").symlink_to(outbox / "deep")
         for name in ("short", "more", "deep/er/most"):
             (outbox / name).write_bytes(b"short")
         return describe_bytes(b"short", "short")
@@ -111,7 +112,7 @@ def test_what_nobody_would_take_along_is_removed(folder: Path, make: Make) -> No
     """It would be kept, synced and carried without a word, and never reach the store."""
     facts = pack(folder, make, book_of(pages()), f"{__name__}:Short")
     assert facts["warnings"] == [
-        "2 files were left beside the package that no sidecar is, and removed; the first is 'deep/er/most'."
+        "3 files were left beside the package that no sidecar is, and removed; the first is 'deep/er/most'."
     ]
     assert [path.name for path in (folder / "modifier").rglob("*")] == ["short"]
 
