@@ -114,7 +114,7 @@ class FolderBucket(Bucket):
             return self._put(key, wanted, lambda temp: _link_or_copy(source, temp))
         except Retry:
             if source.exists() and describe(source, wanted.name) != wanted:
-                raise Redo(f"{source} was damaged on the disk, so the book is made again.") from None
+                raise Redo(f"{source} was damaged on the disk, so the book is made again.", local=True) from None
             raise
 
     def put_bytes(self, key: str, data: bytes) -> bool:
@@ -173,7 +173,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         if not source.exists():
-            raise Redo(f"{source} is missing, so the book is made again.") from None
+            raise Redo(f"{source} is missing, so the book is made again.", local=True) from None
         # Another file system, or one without hard links; what is really wrong, the copy says.
         shutil.copyfile(source, target)
 

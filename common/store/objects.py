@@ -55,7 +55,14 @@ class ObjectBucket(Bucket):
 
         A console's mark for a folder has no bytes, and what a doctor has left is hidden.
         """
-        if not any(size > 0 for _, size in self.sizes()):
+        with putting(self.name):
+            try:
+                pages = obstore.list(self._store, chunk_size=_PAGE)
+                filled = any(one["size"] and not _is_hidden(one["path"]) for page in pages for one in page)
+            except InvalidPathError:
+                # Somebody else's object with an odd key is one, too, and in nobody's way here.
+                filled = True
+        if not filled:
             raise Halt(f"There is nothing in the done bucket {self.name}, though books were delivered.", _EMPTY)
 
     def size(self, key: str) -> int | None:
@@ -98,7 +105,7 @@ class ObjectBucket(Bucket):
         with putting(self.name):
             for page in obstore.list(self._store, chunk_size=_PAGE):
                 found = ((one["path"], one["size"]) for one in page)
-                yield from ((key, size) for key, size in found if not key.rpartition("/")[2].startswith("."))
+                yield from ((key, size) for key, size in found if not _is_hidden(key))
 
     def put_at(self, key: str) -> datetime | None:
         """When an object was put, by the store's clock; None when there is none."""
@@ -232,12 +239,16 @@ class ObjectBucket(Bucket):
         self._look()
 
 
+def _is_hidden(key: str) -> bool:
+    return key.rpartition("/")[2].startswith(".")
+
+
 def _opened(source: Path) -> IO[bytes]:
     try:
         return source.open("rb")
     except FileNotFoundError:
-        raise Redo(f"{source} is missing, so the book is made again.") from None
+        raise Redo(f"{source} is missing, so the book is made again.", local=True) from None
 
 
 def _damaged(source: Path) -> Redo:
-    return Redo(f"{source} was damaged on the disk, so the book is made again.")
+    return Redo(f"{source} was damaged on the disk, so the book is made again.", local=True)

@@ -31,6 +31,8 @@ _ON_THE_WAY = {
 _ARCHIVED = {"InvalidObjectState", "BlobArchived"}
 # This book's fault, whatever the others are like.
 _OF_THE_BOOK = {"KeyTooLong", "KeyTooLongError", "EntityTooLarge"}
+# Never what may stand before the host: a name and a password.
+_HOST = re.compile(r"https?://(?:[^/\s@]*@)?([A-Za-z0-9.-]{1,200})(?=/|\s|:\d{1,5}[/\s])")
 _CAUSES = {
     "dns error": "its host's name is not known",
     "Connection refused": "its host refuses the connection",
@@ -135,7 +137,9 @@ def verdict(bucket: str, error: Exception) -> StageError:
         reason, cure = f"{named} answers {status}{f' ({code})' if code else ''}.", _OPTIONS.get(code, _LATER)
     else:
         cause = next((words for word, words in _CAUSES.items() if word in text), "it does not answer")
-        reason, cure = f"{named} cannot be reached: {cause}.", _TRUST if "certificate" in cause else _REACH
+        host = _first(_HOST, text)
+        where = f" at {host}" if host else ""
+        reason, cure = f"{named} cannot be reached{where}: {cause}.", _TRUST if "certificate" in cause else _REACH
     return Halt(reason, cure)
 
 

@@ -59,5 +59,5 @@ def _is_server(url: str) -> bool:
         port_is_right = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    plain = url.isascii() and not re.search(r"[\s\x00-\x20\x7f]", url)
+    plain = url.isascii() and "@" not in parts.netloc and not re.search(r"[\s\x00-\x20\x7f]", url)
     return port_is_right and plain and parts.scheme.lower() in {"http", "https"} and bool(parts.hostname)

@@ -45,7 +45,7 @@ def _sidecars(facts: dict[str, Any]) -> list[dict[str, Any]]:
 def _found(book: Book) -> Goods:
     paths = [path for path in sorted(workfiles.files(book.input)) if path.is_file() and not path.is_symlink()]
     if not paths:
-        raise Redo(f"There is nothing in {book.input} to upload, so the book is made again.")
+        raise Redo(f"There is nothing in {book.input} to upload, so the book is made again.", local=True)
     files = {name: describe(book.input / name, name) for name in (p.relative_to(book.input).as_posix() for p in paths)}
     tree = _tree(book, files[MANIFEST]) if MANIFEST in files else []
     listed = {file.name for file in tree}
@@ -57,7 +57,7 @@ def _tree(book: Book, manifest: Artifact) -> list[Artifact]:
     path = book.input_file(manifest.name)
     data = path.read_bytes()
     if describe_bytes(data, manifest.name) != manifest:
-        raise Redo(f"{path} was damaged on the disk, so the book is made again.")
+        raise Redo(f"{path} was damaged on the disk, so the book is made again.", local=True)
     return [_member(book, sha256, name) for sha256, name in listed(data)]
 
 

@@ -163,6 +163,24 @@ def test_hidden_objects_and_marks_of_folders_are_no_books(
         emptied.require()
 
 
+class Odd(Proxy):
+    """A listing that tells of a key that the library takes for no path, beside all others."""
+
+    async def _answer(self, request: Request, fault: str) -> bytes:
+        answer = await super()._answer(request, fault)
+        return answer.replace(b"/B1/a.txt<", b"/B1//a.tx<")
+
+
+def test_somebody_elses_odd_object_is_an_object(s3_server: Server, bucket: Bucket) -> None:
+    """An audit of named books needs no listing."""
+    with pytest.MonkeyPatch.context() as patch, proxying(Odd(s3_server.endpoint)) as proxy:
+        patch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        odd = large(bucket.name)
+        odd.require()
+        with pytest.raises(Halt, match="whose key is no path"):
+            list(odd.walk())
+
+
 def large(url: str) -> Bucket:
     """That bucket, in parts of 5 MiB."""
     return ObjectBucket(url, Puts(part_size=PART, concurrency=1))

@@ -22,6 +22,11 @@ _STATUS = "Server returned non-2xx status code: {}: <Error><Code>{}</Code></Erro
         (GenericError(_STATUS.format(404, "ContainerNotFound")), "There is no done bucket", "Make the bucket"),
         (GenericError("PUT http://169.254.169.254/latest/api/token in 1s"), "No credentials", "AWS_ACCESS_KEY_ID"),
         (GenericError("error sending request: InvalidCertificate(UnknownIssuer)"), "certificate", "AWS_CA_BUNDLE"),
+        (
+            GenericError("GET https://me:canary@s3.x.org:1/b?c=canary in 1s: dns error"),
+            "at s3.x.org: its host's",
+            "right",
+        ),
         (GenericError("of a kind that nobody knows ?sig=canary"), "cannot be reached", "goes on by itself"),
     ],
 )

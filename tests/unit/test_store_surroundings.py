@@ -42,7 +42,16 @@ def test_a_line_end_in_a_variable_is_told_by_its_name(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["localhost:8333", "http://", "http://a b", "http://host:99999", "http://host:x", "ftp://host", "http://[::1"],
+    [
+        "localhost:8333",
+        "http://",
+        "http://a b",
+        "http://host:99999",
+        "http://host:x",
+        "ftp://host",
+        "http://[::1",
+        "http://me:x@host",
+    ],
 )
 def test_an_endpoint_that_is_no_server_is_told(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     """The library would crash over it at the first request; the variable is named, its value may hold a key."""
