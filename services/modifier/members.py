@@ -48,6 +48,8 @@ class Members:
         self._unproven: set[str] = set()
         # The METS as it was when it was parsed: its name and what was listed of it.
         self._parsed: tuple[tuple[str, Member], Mets] | None = None
+        # Sorted out until a name changes.
+        self._pages: Pages | None = None
 
     def names(self) -> list[str]:
         """All member names, sorted."""
@@ -112,6 +114,7 @@ class Members:
         """Add a member to the package; ValueError when its name is bad or taken."""
         self._names.require_free(name)
         self._names.add(name)
+        self._pages = None
         self._put(name, data)
 
     def replace(self, name: str, data: bytes) -> None:
@@ -123,6 +126,7 @@ class Members:
         """Leave a member out of the package; Redo when it was looked into and is damaged."""
         self._prove(name)
         self._names.remove(name)
+        self._pages = None
         del self._listed[name]
         self._made.pop(name, None)
 
@@ -136,6 +140,7 @@ class Members:
             self._names.add(name)
             raise
         self._names.add(new)
+        self._pages = None
         self._listed[new] = self._listed.pop(name)
         if name in self._made:
             self._made[new] = self._made.pop(name)
@@ -178,7 +183,9 @@ class Members:
     @property
     def pages(self) -> Pages:
         """The page files among the members."""
-        return pages_of(self._listed, self.barcode)
+        if self._pages is None:
+            self._pages = pages_of(self._listed, self.barcode)
+        return self._pages
 
     @property
     def checksums_name(self) -> str | None:

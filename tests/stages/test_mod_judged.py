@@ -123,6 +123,18 @@ def test_the_mets_is_the_one_that_is_there_now(tmp_path: Path) -> None:
     assert members.mets is None
 
 
+def test_the_pages_are_those_that_are_there_now(tmp_path: Path) -> None:
+    """Added, renamed or dropped, whoever has asked before."""
+    members = Desk(tmp_path, pages()).members
+    assert members.pages is members.pages
+    members.add("00000009.tif", b"nine")
+    assert list(members.pages.images) == [1, 2, 3, 9]
+    members.rename("00000009.tif", "00000008.tif")
+    assert list(members.pages.images) == [1, 2, 3, 8]
+    members.drop("00000008.tif")
+    assert list(members.pages.images) == [1, 2, 3]
+
+
 def test_of_two_that_could_be_the_mets_it_is_the_one_that_is(tmp_path: Path) -> None:
     """As the extractor has it, which compares with no other."""
     other = f"A_{BARCODE}.xml"
