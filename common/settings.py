@@ -54,7 +54,12 @@ class Section(BaseModel):
 
     # defer_build: the whole is built with all its sections in it, and no section once more for itself.
     model_config = ConfigDict(
-        extra="forbid", frozen=True, defer_build=True, validate_by_name=True, validate_by_alias=True, hide_input_in_errors=True
+        extra="forbid",
+        frozen=True,
+        defer_build=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        hide_input_in_errors=True,
     )
 
 

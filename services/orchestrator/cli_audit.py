@@ -29,7 +29,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("--deep", action="store_true", help="read every object and compare its SHA-256")
     parser.add_argument("--no-grin", action="store_true", help="do not ask GRIN")
     parser.add_argument("--limit", type=terminal.count, metavar="N", help="end after N results")
-    parser.add_argument("--force", action="store_true", help="even though most books are missing from the done bucket")
+    parser.add_argument(
+        "--force", action="store_true", help="although most books, or an older done bucket, are missing"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say what --fix or --rebuild would do")
     parser.add_argument("--json", action="store_true", help="a JSON object a result, the summary as the last")
 
