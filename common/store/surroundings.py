@@ -15,7 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # JSON, which may well be set with its line ends.
 _LINES = {"GOOGLE_SERVICE_ACCOUNT_KEY"}
 _CHECKSUMS = {"SHA256", "CRC64NVME"}
-_AGAIN = "and start the stage again."
+_AGAIN = "and start again."
 
 
 def require_lines(scheme: str) -> None:
