@@ -79,7 +79,8 @@ def _mets_name(members: Members, shelf: Shelf, barcode: str, why: str, unlisted:
     if name is None:
         raise Reject(f"{why}, and there is no METS that could stand in, so not all can be verified.", _UNCHECKED)
     if name in unlisted and not unlisted.issuperset(candidates):
-        raise Reject(f"{why}, and that would be taken for the METS instead of the one that it lists.", _UNCHECKED)
+        what = f"{why}, and {name[:200]!r} would be taken for the METS instead of the one that it lists."
+        raise Reject(what, _UNCHECKED)
     return name
 
 
