@@ -18,7 +18,8 @@ from common.shelves import Shelf
 
 # As md5sum writes it: a name may begin with a blank. One blank or tabs, which it does not write, are understood too.
 _LINE = re.compile(r"([0-9a-fA-F]{32})(?: [ *]| |\t+\*?)(?:\./)?(.+)")
-_MAX_LIST = 4 << 20
+# All of them together.
+_MAX_LISTS = 4 << 20
 _DAMAGED = "Have the book converted anew, then put its token back."
 _UNCHECKED = "Ask Google to convert the book anew; what cannot be verified is not taken in."
 
@@ -34,6 +35,8 @@ class Verdict:
 def verify(members: Members, shelf: Shelf, barcode: str) -> Verdict:
     """Hold the members on `shelf` against their lists: Redo when they differ, Reject where no list has a page file."""
     lists = checksums_in(members)
+    if sum(members[name].size for name in lists) > _MAX_LISTS:
+        raise Reject(f"{CHECKSUMS} is larger than {_MAX_LISTS >> 20} MiB.", _UNCHECKED)
     listed = [pair for name in lists for pair in _listed(members, shelf, name)]
     wrong = [name for name, md5 in listed if name not in members or members[name].md5 != md5]
     _require_none(wrong, len(listed), CHECKSUMS)
@@ -95,13 +98,8 @@ def _metadata(shelf: Shelf, name: str, member: Member, why: str) -> mets.Mets:
 
 
 def _listed(members: Members, shelf: Shelf, name: str) -> list[tuple[str, str]]:
-    return [(folder_of(name) + other, md5) for other, md5 in parse(_read(shelf, name, members[name]))]
-
-
-def _read(shelf: Shelf, name: str, member: Member) -> str:
-    if member.size > _MAX_LIST:
-        raise Reject(f"{CHECKSUMS} is larger than {_MAX_LIST >> 20} MiB.", _UNCHECKED)
-    return shelf.read(name, member).decode("utf-8", "replace")
+    text = shelf.read(name, members[name]).decode("utf-8", "replace")
+    return [(folder_of(name) + other, md5) for other, md5 in parse(text)]
 
 
 def _require_none(wrong: Sequence[str], listed: int, where: str) -> None:

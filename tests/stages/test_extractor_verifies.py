@@ -107,6 +107,12 @@ def test_two_lists_verify_the_book_together(extract: Extract) -> None:
     assert (facts["fixity"], facts["warnings"]) == ("checksum.md5", [])
 
 
+def test_many_lists_may_be_no_larger_than_one(extract: Extract) -> None:
+    """A thousand lists would take a thousand times the memory."""
+    with pytest.raises(Reject, match="larger than 4 MiB"):
+        extract({**book_of(pages()), **{f"{at}/checksum.md5": bytes(1 << 20) for at in range(4)}})
+
+
 def test_the_mets_that_is_listed_is_not_shadowed(extract: Extract) -> None:
     """A file that would be taken for the METS, but is not the one that checksum.md5 lists, is not taken in."""
     with pytest.raises(Reject, match=f"first is 'A_{BARCODE}.xml'.*instead of the one that it lists"):
