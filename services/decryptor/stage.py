@@ -101,7 +101,7 @@ class Decryptor(Stage):
             )
         return _reject(outcome, options) or Redo(
             f"The encrypted archive is damaged: {_damage(outcome)}.",
-            "Have the book converted anew, then put its token back.",
+            "Ask Google to convert the book anew, then `grin-pipeline retry` it.",
         )
 
     def _only_this_one(self, book: Book) -> bool:
@@ -123,7 +123,7 @@ def _reject(outcome: Outcome, options: Options) -> Reject | None:
     if outcome.for_a_key:
         return Reject(
             "The archive is encrypted for somebody's key, and not with a passphrase.",
-            "Have the book converted anew, then put its token back.",
+            "Ask Google to convert the book anew, then `grin-pipeline retry` it.",
         )
     if outcome.too_large:
         return Reject(

@@ -20,7 +20,7 @@ from common.shelves import Shelf
 _LINE = re.compile(r"([0-9a-fA-F]{32})(?: [ *]| |\t+\*?)(?:\./)?(.+)")
 # All of them together.
 _MAX_LISTS = 4 << 20
-_DAMAGED = "Have the book converted anew, then put its token back."
+_DAMAGED = "Ask Google to convert the book anew, then `grin-pipeline retry` it."
 _UNCHECKED = "Ask Google to convert the book anew; what cannot be verified is not taken in."
 
 

@@ -58,7 +58,7 @@ def _doubt(members: Members, warning: str) -> str:
 def _require(found: Comparison, listed: int) -> None:
     wrong = [*found.changed, *found.missing]
     if wrong:
-        cure = "Have the book converted anew, then put its token back."
+        cure = "Ask Google to convert the book anew, then `grin-pipeline retry` it."
         count = f"{len(wrong)} of {listed} files are missing or not as the METS has them"
         raise Redo(f"By size and MD5, {count}, the first is {wrong[0]!r}.", cure)
 
