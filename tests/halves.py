@@ -1,4 +1,4 @@
-"""All tests in two halves side by side: those that mostly wait for disks, clocks and servers, and all others.
+"""All tests in two halves side by side: the board's, which mostly wait for disks and clocks, and all others.
 
 One after the other they take half as long again, with one of two cores idle. Within a half, one test at a time: many
 measure times, and some kill what they started.
@@ -12,8 +12,7 @@ import tempfile
 import time
 from typing import IO
 
-_WAITING = ["tests/board", "tests/objects", "tests/hostile", "tests/bench"]
-HALVES = (_WAITING, ["tests", *(f"--ignore={folder}" for folder in _WAITING), "-p", "no:cacheprovider"])
+HALVES = (["tests/board"], ["tests", "--ignore=tests/board", "-p", "no:cacheprovider"])
 
 
 def main(more: list[str]) -> int:
