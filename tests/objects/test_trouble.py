@@ -110,7 +110,9 @@ def test_a_server_that_is_down_for_a_while(stand_at: Callable[..., Stand], s3_se
     stand.end()
     stand.all_home(books)
     reasons = {reason for book in books for reason in words(stand, book, "halted")}
-    assert all("cannot be reached" in reason for reason in reasons)
+    assert any("cannot be reached" in reason for reason in reasons)
+    # A server that is just going, or coming, may answer with an error, or know no bucket yet.
+    assert all("done bucket" in reason for reason in reasons)
     done = [e for book in books for e in stand.line.events(book) if e["event"] == "done" and e["stage"] == "uploader"]
     assert {event["attempt"] for event in done} == {1}
 
