@@ -103,10 +103,10 @@ def test_a_server_that_is_down_for_a_while(stand_at: Callable[..., Stand], s3_se
     stand.wait_for(2, 2)
     s3_server.stop()
     try:
-        until(lambda: any("halted" in stand.line.kinds(book) for book in books), 60)
+        until(lambda: any("halted" in stand.line.kinds(book) for book in books), 150)
     finally:
         s3_server.start()
-    stand.wait_for(2, len(books))
+    stand.wait_for(2, len(books), 240)
     stand.end()
     stand.all_home(books)
     reasons = {reason for book in books for reason in words(stand, book, "halted")}
