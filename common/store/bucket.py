@@ -82,7 +82,7 @@ class Bucket(ABC):
 
     @abstractmethod
     def walk(self) -> Iterator[str]:
-        """X."""
+        """All keys, streamed, in no order; hidden ones (a part that begins with a dot) are left out."""
 
     @abstractmethod
     def sizes(self) -> Iterator[tuple[str, int]]:

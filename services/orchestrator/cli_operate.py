@@ -71,7 +71,7 @@ def _add_common(parser: Parser) -> None:
 
 
 def _operate(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments)
+    settings = on_a_board(arguments)
     command: Command = arguments.command
     with tempfile.NamedTemporaryFile(suffix=".barcodes") as spool:
         chooser = Chooser(settings, command, _choice(settings, arguments, Path(spool.name)))
@@ -218,7 +218,7 @@ def _drain(arguments: argparse.Namespace) -> int:
 
 
 def _pausing(arguments: argparse.Namespace) -> pausing.Pausing:
-    settings = _settings(arguments)
+    settings = on_a_board(arguments)
     stages = pausing.meant(settings, arguments.stage)
     return pausing.Pausing(settings, stages, audit.who(), arguments.why, terminal.say, arguments.dry_run)
 
@@ -226,7 +226,8 @@ def _pausing(arguments: argparse.Namespace) -> pausing.Pausing:
 # --- the pieces they share ------------------------------------------------------------------------------------------
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
+def on_a_board(arguments: argparse.Namespace) -> Settings:
+    """The configuration; ConfigError when there is no board yet."""
     settings = config.load(arguments.config, classes=None)
     root = settings.global_.pipeline_dir
     if not root.is_dir():

@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from common import board, config, durable, listing
+from common import board, durable, listing
 from common.config import Settings
 from common.errors import ConfigError
 from common.store import is_url, open_bucket
 from services.orchestrator import terminal
-from services.orchestrator.cli_operate import names
+from services.orchestrator.cli_operate import names, on_a_board
 from services.orchestrator.drafts import draft, keep, sweep
 from services.orchestrator.report import COLUMNS, Report, Row, Wish, row
 from services.orchestrator.report_store import Records
@@ -47,7 +47,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments)
+    settings = on_a_board(arguments)
     target = _target(arguments.output)
     with tempfile.NamedTemporaryFile(suffix=".barcodes") as spool:
         report = Report(settings, _wish(settings, arguments, Path(spool.name)), terminal.complain)
@@ -76,14 +76,6 @@ def _faults(report: Report) -> str:
 
 
 # --- what was asked for ---------------------------------------------------------------------------------------------
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    settings = config.load(arguments.config, classes=None)
-    root = settings.global_.pipeline_dir
-    if not root.is_dir():
-        raise ConfigError([f"There is no board at {root} yet; `grin-pipeline up` makes it."])
-    return settings
 
 
 def _wish(settings: Settings, arguments: argparse.Namespace, spool: Path) -> Wish:
