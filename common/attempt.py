@@ -129,11 +129,11 @@ class Attempt:
         return LEFT
 
     def _book(self, token: Token, events: list[Event]) -> Book:
-        common, base = self.desk.settings.global_, self.desk.settings.path.parent
+        common, base = self.desk.settings.global_, self.desk.settings.base
         self._elsewhere = token.processing_bucket not in ("", str(common.processing_bucket))
         return Book(
             barcode=token.barcode,
-            # A relative one is relative to the configuration's folder: the same for every stage, wherever it runs.
+            # Relative ones are taken as those of the configuration are: the same for every stage, wherever it runs.
             folder=base / (token.processing_bucket or common.processing_bucket) / token.barcode,
             done_bucket=token.done_bucket or common.done_bucket,
             attempt=attempts(events, self._name) + 1,

@@ -1,7 +1,8 @@
 """config.yaml, the environment and secret files, made into Settings; every problem is told at once, with its line.
 
-Found at --config, else $GRIN_PIPELINE_CONFIG, else ./config.yaml, else /etc/grin-pipeline/config.yaml. Relative paths
-are relative to the file's folder. Loading creates nothing.
+Found at --config, else $GRIN_PIPELINE_CONFIG (the first file of several, as in $PATH), else ./config.yaml, else
+/etc/grin-pipeline/config.yaml. Relative paths are relative to the file's folder; where $GRIN_PIPELINE_DATA is set, as
+in containers, those of data are relative to that, and only `…_file` keys to the file's folder. Loading creates nothing.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ def load(
 
 
 def _find(path: Path | None, environ: Mapping[str, str]) -> Path:
-    named = path or (Path(environ[f"{PREFIX}CONFIG"]) if environ.get(f"{PREFIX}CONFIG") else None)
-    places = [named] if named else list(PLACES)
+    listed = environ.get(f"{PREFIX}CONFIG")
+    named = [path] if path else [Path(place) for place in listed.split(os.pathsep)] if listed else []
+    places = named or list(PLACES)
     for place in places:
         if place.is_file():
             return Path.cwd() / place
@@ -92,7 +94,7 @@ class _Loading:
     def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
         self.document = document
         self.environ = environ
-        self.base = document.path.parent
+        self.base = _data(environ, document.path)
         self.problems = [*document.repeated, *unknown_variables(environ)]
         self.overrides = from_environment(environ)
         self.data = {key: value for key, value in document.data.items() if value is not None}
@@ -105,7 +107,7 @@ class _Loading:
         self._check_classes(classes)
         if shape is None or self.problems:
             raise ConfigError([self._sentence(problem) for problem in sorted(self.problems, key=self._order)])
-        return _anchored(shape, self.document.path)
+        return _anchored(shape, self.document.path, self.base)
 
     def _name_rows(self) -> None:
         """Turn the variables of single rows, by stage name, into overrides by place."""
@@ -195,18 +197,32 @@ def _class_problem(index: int, spec: str) -> Iterator[Problem]:
         yield Problem(("filters", index, "class"), f"`filters[{index}].class` {error}")
 
 
-def _anchored(shape: Shape, path: Path) -> Settings:
+def _data(environ: Mapping[str, str], path: Path) -> Path:
+    """The folder that relative paths of data are relative to."""
+    return absolute(environ.get(f"{PREFIX}DATA") or path.parent, path.parent)
+
+
+def _anchored(shape: Shape, path: Path, base: Path) -> Settings:
     """The same settings with defaults beside the board and every path absolute."""
-    base = path.parent
+    given = {
+        name: _absolute_files(getattr(shape, name), path.parent) for name in Shape.model_fields if name != "filters"
+    }
     rows = [_absolute_paths(row, base) for row in shape.filters]
     return Settings(
-        global_=_beside_the_board(shape.global_, base, rows[0].input_pipe.parent),
-        grin=_absolute_paths(shape.grin, base),
-        seed=_seed(shape.seed, base),
+        global_=_beside_the_board(given["global_"], base, rows[0].input_pipe.parent),
+        grin=_absolute_paths(given["grin"], base),
+        seed=_seed(given["seed"], base),
         filters=rows,
-        board=_absolute_paths(shape.board, base),
+        board=_absolute_paths(given["board"], base),
         path=path,
+        base=base,
     )
+
+
+def _absolute_files(section: _SomeSection, folder: Path) -> _SomeSection:
+    """Secrets and the like lie beside the configuration, wherever the data are."""
+    files = {key: value for key, value in section if key.endswith("_file") and isinstance(value, Path)}
+    return section.model_copy(update={key: absolute(value, folder) for key, value in files.items()})
 
 
 def _seed(seed: SeedSettings, base: Path) -> SeedSettings:

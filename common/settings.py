@@ -229,6 +229,8 @@ class Settings(Shape):
 
     path: Path = Path("config.yaml")
     """The file that it comes from."""
+    base: Path = Field(default_factory=lambda known: known["path"].parent)
+    """The folder that relative paths of data, in tokens too, are relative to."""
 
     def row(self, name: str) -> FilterRow:
         """The stage of that name; ConfigError tells the names there are."""

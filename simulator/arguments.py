@@ -48,6 +48,8 @@ def serving_options(args: argparse.Namespace, added: list[str]) -> Options:
         archive=args.inventory_archive,
         maker=_maker(args),
         speed=args.speed,
+        listen=args.listen,
+        known_as=args.known_as,
         variants=Variants(**{one.name: getattr(args, one.name) for one in fields(Variants)}),
     )
 
@@ -77,6 +79,8 @@ def _add_making(parser: argparse.ArgumentParser) -> None:
 def _add_serving(parser: argparse.ArgumentParser) -> None:
     add, limits = parser.add_argument, Limits()
     add("--port", type=int, default=0, help="0: any free one")
+    add("--listen", default="127.0.0.1", metavar="HOST", help="where it can be reached; in a container 0.0.0.0")
+    add("--known-as", default="127.0.0.1", metavar="HOST", help="the host in the addresses that it gives")
     add("--credentials-out", type=Path, help="where to write an authorised user's file")
     add("--service-account-out", type=Path, help="where to write a service account's key file")
     add("--client-secret-out", type=Path, help="where to write an installed client's file")

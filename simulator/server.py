@@ -56,6 +56,9 @@ class Options:
     variants: Variants = field(default_factory=Variants)
     speed: float = 1
     """How many seconds go by at GRIN in one of ours: conversions and dates, not tokens."""
+    listen: str = "127.0.0.1"
+    known_as: str = "127.0.0.1"
+    """The host name in its own addresses."""
 
 
 class GrinServer:
@@ -73,24 +76,25 @@ class GrinServer:
         resources = Resources(library, self.holdings, self.faults, options.variants, options.maker)
         gate = Gate(options.variants)
         site = Site(resources, gate, self.tokens, self.faults, self.control, self._closing.wait)
-        self._listener = _Listener(port, site)
+        self._listener = _Listener((options.listen, port), site)
+        self._origin = f"http://{options.known_as}:{self._listener.server_port}"
         self.tokens.token_uri, self.tokens.auth_uri = self.token_uri, self.auth_uri
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.02,), name="grin", daemon=True)
 
     @property
     def url(self) -> str:
         """The base URL, up to `/libraries`."""
-        return f"http://127.0.0.1:{self._listener.server_port}/libraries"
+        return f"{self._origin}/libraries"
 
     @property
     def token_uri(self) -> str:
         """The token endpoint."""
-        return f"http://127.0.0.1:{self._listener.server_port}/token"
+        return f"{self._origin}/token"
 
     @property
     def auth_uri(self) -> str:
         """The page of consent."""
-        return f"http://127.0.0.1:{self._listener.server_port}/auth"
+        return f"{self._origin}/auth"
 
     def client_secret_file(self, path: Path) -> Path:
         """Write an installed client's file, with which consent can be asked for, readable by its owner only."""
@@ -124,11 +128,11 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 256
 
-    def __init__(self, port: int, site: Site) -> None:
+    def __init__(self, address: tuple[str, int], site: Site) -> None:
         self.site = site
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:

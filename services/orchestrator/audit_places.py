@@ -111,7 +111,7 @@ class Places:
         """The name of a bucket that a token or a ledger tells, as the bucket itself has it; "" is ours."""
         if not bucket:
             return self.main.name
-        name = bucket if is_url(bucket) else str(self.settings.path.parent / bucket)
+        name = bucket if is_url(bucket) else str(self.settings.base / bucket)
         return self.main.name if name.rstrip("/") == self.main.name.rstrip("/") else name
 
     def _named(self, bucket: str) -> Store:

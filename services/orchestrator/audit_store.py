@@ -25,7 +25,7 @@ class Store:
 
     def __init__(self, settings: Settings, bucket: str | None = None) -> None:
         named = bucket or settings.global_.done_bucket
-        self.bucket = open_bucket(named, settings.path.parent)
+        self.bucket = open_bucket(named, settings.base)
         self.name = self.bucket.name
         template = next((row.options.get("key") for row in uploaders(settings)), None)
         self.keys = Keys(template if isinstance(template, str) else DEFAULT, settings.global_.library)

@@ -158,8 +158,12 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    settings = config.load(arguments.config, secrets=shed())
-    return doctor.run(settings, terminal.console(), arguments.json)
+    classes = None if arguments.no_stages else "all"
+    settings = config.load(arguments.config, classes=classes, secrets=shed())
+    code = doctor.run(settings, terminal.console(), arguments.json, stages=not arguments.no_stages)
+    if arguments.prepare and code == 0:
+        up.prepare(settings)
+    return code
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -243,6 +247,8 @@ def _add_readers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("barcode")
     what = "check the board's file system and the stages before the first run"
     check = _command(commands, "doctor", _doctor, what, "grin-pipeline doctor --config config.yaml")
+    check.add_argument("--no-stages", action="store_true", help="only the board and its disk; the stages run elsewhere")
+    check.add_argument("--prepare", action="store_true", help="make the board's folders when all is well")
     for command in (status, ls, show, check):
         command.add_argument("--json", action="store_true", help="one JSON object, or one a line for a list")
 

@@ -58,7 +58,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _rows(settings: Settings, report: Report, *, read_store: bool) -> Iterator[Row]:
-    common, base = settings.global_, settings.path.parent
+    common, base = settings.global_, settings.base
     bucket = common.done_bucket if is_url(common.done_bucket) else str(base / common.done_bucket)
     books = report.held()
     if read_store:

@@ -33,10 +33,10 @@ _REFUSED = "See that the disk is whole, has space and may be written to; a netwo
 _Probe = Callable[[Site], Iterator[Finding]]
 
 
-def run(settings: Settings, console: Console, as_json: bool) -> int:
-    """Examine everything and say it; 0 when all that must hold does, else 3."""
+def run(settings: Settings, console: Console, as_json: bool, *, stages: bool = True) -> int:
+    """Examine everything and say it; 0 when all that must hold does, else 3. Without `stages`, only the board's disk."""
     findings = []
-    with _ended_by_sigterm(), closing(examine(settings, CLAIMS)) as found:
+    with _ended_by_sigterm(), closing(examine(settings, CLAIMS, stages=stages)) as found:
         for finding in found:
             findings.append(finding)
             if not as_json:
@@ -48,12 +48,13 @@ def run(settings: Settings, console: Console, as_json: bool) -> int:
     return 0 if fine else 3
 
 
-def examine(settings: Settings, claims: int) -> Generator[Finding, None, None]:
+def examine(settings: Settings, claims: int, *, stages: bool = True) -> Generator[Finding, None, None]:
     """All findings, one after the other as they are made."""
     yield from _file_systems(settings)
     yield from _probed(settings, claims)
-    yield from done_bucket(settings)
-    yield from _stages(settings)
+    if stages:
+        yield from done_bucket(settings)
+        yield from _stages(settings)
 
 
 def _file_systems(settings: Settings) -> Iterator[Finding]:

@@ -165,7 +165,7 @@ class Operation:
             return
         except TokenError:
             token = ""
-        folder = self.settings.path.parent / (token or common.processing_bucket) / barcode
+        folder = self.settings.base / (token or common.processing_bucket) / barcode
         stages = {row.name for row in self.settings.filters}
         # A token that somebody wrote by hand may name any folder: only what a stage has made is removed.
         if {name for name in workfiles.published(folder) if name not in stages}:

@@ -52,7 +52,7 @@ def _puts(row: FilterRow) -> Puts:
 
 
 def _tried(settings: Settings, named: str, puts: Puts) -> Iterator[Finding]:
-    bucket = open_bucket(named, settings.path.parent, puts).for_book(_BARCODE, book_labels(_BARCODE, _ETAG))
+    bucket = open_bucket(named, settings.base, puts).for_book(_BARCODE, book_labels(_BARCODE, _ETAG))
     bucket.prepare(used=False)
     began = time.monotonic()
     try:

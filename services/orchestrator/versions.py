@@ -95,7 +95,7 @@ def clear(settings: Settings, barcode: str, token: Path) -> None:
         return
     except TokenError:
         named = ""
-    folder = settings.path.parent / (named or settings.global_.processing_bucket) / barcode
+    folder = settings.base / (named or settings.global_.processing_bucket) / barcode
     # A token that somebody wrote by hand may name any folder: only what a stage has made is removed.
     if workfiles.published(folder).keys() <= {row.name for row in settings.filters}:
         workfiles.remove_book(folder)

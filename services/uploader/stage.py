@@ -42,17 +42,17 @@ class Uploader(Stage):
         bucket = self.settings.global_.done_bucket
         problems = options.wrong(self.options, bucket)
         try:
-            open_bucket(bucket, self._base)
+            open_bucket(bucket, self.settings.base)
         except Halt as halt:
             return [*problems, f"{halt.reason} {halt.cure}"]
         return [*problems, *([] if is_url(bucket) else self._check_folder(bucket))]
 
     def _check_folder(self, bucket: str) -> list[str]:
         problems = []
-        if _within(self._base / bucket, self.settings.global_.processing_bucket):
+        if _within(self.settings.base / bucket, self.settings.global_.processing_bucket):
             problems.append(f"The done bucket {bucket} lies where the books' working files are removed. {_APART}")
         try:
-            with tempfile.TemporaryFile(dir=durable.existing_ancestor(self._base / bucket)):
+            with tempfile.TemporaryFile(dir=durable.existing_ancestor(self.settings.base / bucket)):
                 return problems
         except OSError as error:
             return [*problems, f"The done bucket {bucket} cannot be written: {error.strerror}. {_WRITABLE}"]
@@ -91,10 +91,10 @@ class Uploader(Stage):
         named = book.done_bucket
         if problem := wrong(named):
             raise Reject(problem, "Correct the book's token, or drop the book and seed it anew.")
-        if not is_url(named) and _within(self._base / named, book.folder.parent):
+        if not is_url(named) and _within(self.settings.base / named, book.folder.parent):
             raise Reject(f"The book's done bucket, {named}, is where its working files are removed.", _APART)
         known = self._buckets.get(named)
-        bucket = known or open_bucket(named, self._base, Options.model_validate(self.options).puts)
+        bucket = known or open_bucket(named, self.settings.base, Options.model_validate(self.options).puts)
         # A folder is looked at each time; asking an object store that has answered already would only cost.
         if known is None or not is_url(named):
             used = named in self._used or listing.count(self.row.output_pipe, board.WAITING, 1) > 0
@@ -120,11 +120,6 @@ class Uploader(Stage):
 
     def _keys(self) -> Keys:
         return Keys(Options.model_validate(self.options).key, self.settings.global_.library)
-
-    @property
-    def _base(self) -> Path:
-        """Relative paths are relative to the configuration's folder."""
-        return self.settings.path.parent
 
 
 def _sent(bucket: Bucket, book: Book, files: list[Artifact], version: Version) -> list[Artifact]:

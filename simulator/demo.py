@@ -1,0 +1,53 @@
+"""`python -m simulator.demo`: the demo in containers. Makes a passphrase, a configuration and books, then serves them.
+
+What a service may know lies in a volume of its own: the passphrase for the decryptor, the credentials for those who
+ask GRIN, the configuration for all. DEMO_BOOKS, DEMO_POISONED and DEMO_PAGES tell how many.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+from pathlib import Path
+
+from simulator.__main__ import main
+
+_BOARD, _GPG, _GRIN = Path("/demo"), Path("/run/demo/gpg"), Path("/run/demo/grin")
+_PRODUCTION = Path("/data/pipeline")
+
+
+def serve() -> int:
+    """Prepare what is not there yet, and serve until told to stop."""
+    if _PRODUCTION.exists():
+        here = "Give the demo a project of its own: docker compose -p grin-demo --profile demo up"
+        sys.stderr.write(f"A library's own board is in this project's volume. {here}\n")
+        return 2
+    passphrase = _passphrase(_GPG / "passphrase.asc")
+    books, poisoned = os.environ.get("DEMO_BOOKS") or "20", os.environ.get("DEMO_POISONED") or "3"
+    make = ["--folder", str(_BOARD / "grin"), "--books", books, "--poisoned", poisoned]
+    make += ["--pages", os.environ.get("DEMO_PAGES") or "6:14", "--passphrase-file", str(passphrase)]
+    where = ["--listen", "0.0.0.0", "--known-as", "simulator", "--port", "8000"]  # noqa: S104 - a container's own network
+    _publish(Path(__file__).with_name("demo.yaml"), _BOARD / "config.yaml")
+    return main(["serve", *make, *where, "--credentials-out", str(_GRIN / "credentials.json")])
+
+
+def _passphrase(path: Path) -> Path:
+    if not path.exists():
+        draft = path.with_suffix(".draft")
+        draft.write_text(secrets.token_hex(12) + "\n", encoding="utf-8")
+        draft.chmod(0o600)
+        draft.replace(path)
+    return path
+
+
+def _publish(source: Path, target: Path) -> None:
+    """Whole or not at all: others read it at any time."""
+    draft = target.with_suffix(".draft")
+    shutil.copyfile(source, draft)
+    draft.replace(target)
+
+
+if __name__ == "__main__":
+    sys.exit(serve())
