@@ -14,6 +14,9 @@ setup: .venv/.complete  ## everything the project needs, in .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+images:  ## builds every image that compose.yaml runs, the demo's too (Docker with Compose)
+	GRIN_PIPELINE_REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) docker compose --profile demo build
+
 demo: setup  ## brings 20 books home from a simulated GRIN, three of them bad on purpose
 	$(BIN)/grin-pipeline demo
 
@@ -96,4 +99,4 @@ clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv .venv-docling build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint fmt bench bench-board storm storm-lies docling iiif steps soak powercut fuzz objects large weather scale mutants clean
+.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif steps soak powercut fuzz objects large weather scale mutants clean

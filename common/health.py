@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,7 @@ from typing import ClassVar
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+_ANY = frozenset({"", "0.0.0.0", "::", "[::]"})  # noqa: S104 - what such an address looks like
 # A check says whether all is well, and a sentence.
 Check = Callable[[], tuple[bool, str]]
 
@@ -37,6 +39,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def metrics_url(host: str, port: int) -> str:
+    """Where others find the metrics of a server that listens there; on all addresses: by this machine's name."""
+    return f"http://{socket.gethostname() if host in _ANY else host}:{port}/metrics"
 
 
 class HealthServer:

@@ -20,7 +20,7 @@ from common import board, durable, listing
 from common.attempt import LEFT, LOST, Attempt, Desk
 from common.errors import Halt, Lost
 from common.feed import Feed
-from common.health import HealthServer
+from common.health import HealthServer, metrics_url
 from common.heartbeat import Heartbeat
 from common.limits import Limits
 from common.reaper import Reaper
@@ -66,7 +66,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         server = HealthServer(host, port, self.desk.metrics.registry, {"/healthz": self.alive, "/readyz": self.ready})
-        self._come_aboard({"port": server.port, "metrics": f"http://{host}:{server.port}/metrics"})
+        self._come_aboard({"port": server.port, "metrics": metrics_url(host, server.port)})
         self.desk.server_now = self.heartbeat.server_now
         watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         watchdog.start()

@@ -34,7 +34,7 @@ _Probe = Callable[[Site], Iterator[Finding]]
 
 
 def run(settings: Settings, console: Console, as_json: bool, *, stages: bool = True) -> int:
-    """Examine everything and say it; 0 when all that must hold does, else 3. Without `stages`, only the board's disk."""
+    """Examine everything and say it; 0 when all that must hold does, else 3. Without `stages`: of the disk only."""
     findings = []
     with _ended_by_sigterm(), closing(examine(settings, CLAIMS, stages=stages)) as found:
         for finding in found:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from common import board, durable, logs, reaper, run
 from common.config import Settings
 from common.errors import ConfigError, StageError
-from common.health import Check, HealthServer
+from common.health import Check, HealthServer, metrics_url
 from common.heartbeat import Heartbeat, worker_name
 from services.orchestrator.census import Pace
 from services.orchestrator.collector import registry
@@ -136,7 +136,7 @@ class Up:
         host, _, port = self.settings.board.listen.rpartition(":")
         checks: dict[str, Check] = {"/healthz": self._alive, "/readyz": self._alive}
         server = HealthServer(host, int(port), registry(self.view, self._books), checks)
-        self.heartbeat.announce(port=server.port, metrics=f"http://{host}:{server.port}/metrics")
+        self.heartbeat.announce(port=server.port, metrics=metrics_url(host, server.port))
         return server
 
     def _books(self) -> dict[str, int]:
