@@ -50,5 +50,5 @@ LABEL org.opencontainers.image.title="GRIN Pipeline: ${STAGE}" \
 WORKDIR /data
 USER 10001:10001
 EXPOSE 8000 8080
-HEALTHCHECK --interval=5s --timeout=6s --start-period=30s --retries=6 CMD ["python", "-I", "-S", "/app/common/healthcheck.py"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=4 CMD ["python", "-I", "-S", "/app/common/healthcheck.py"]
 ENTRYPOINT ["python", "-P", "-m", "services"]

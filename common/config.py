@@ -81,11 +81,13 @@ def _find(path: Path | None, environ: Mapping[str, str]) -> Path:
         if place.is_file():
             return Path.cwd() / place
     looked = " nor ".join(str(Path.cwd() / place) for place in places)
-    raise ConfigError(
-        [f"There is no configuration: neither {looked} is a file. Copy config.yaml, or name yours with --config."]
-        if not named
-        else [f"There is no configuration: {looked} is not a file. Name another with --config, or copy config.yaml."]
+    wanted = f"neither {looked} is a file" if len(places) > 1 else f"{looked} is not a file"
+    cure = (
+        "Name another with --config, or copy config.yaml."
+        if named
+        else "Copy config.yaml, or name yours with --config."
     )
+    raise ConfigError([f"There is no configuration: {wanted}. {cure}"])
 
 
 class _Loading:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -82,7 +83,8 @@ def _secret(inline: SecretStr | None, file: Path | None) -> str | None:
     except UnicodeDecodeError:
         raise ConfigError([f"The secret file {file} is not UTF-8 text."]) from None
     except OSError as error:
-        raise ConfigError([f"The secret file {file} cannot be read: {error.strerror}."]) from None
+        cure = f"Put the secret there, and let it belong to the user of this process (uid {os.geteuid()})."
+        raise ConfigError([f"The secret file {file} cannot be read: {error.strerror}. {cure}"]) from None
     return text.removesuffix("\n").removesuffix("\r")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -96,6 +97,39 @@ def test_where_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how:
         path = path.rename(tmp_path / "other.yaml")
         environ = {name: str(path) for name in environ}
     assert load(path if how == "argument" else None, classes=None, environ=environ).path == path
+
+
+def test_the_first_of_several_is_taken(tmp_path: Path) -> None:
+    """$GRIN_PIPELINE_CONFIG may name several files, and the first that is there counts."""
+    first, second = tmp_path / "demo.yaml", write(tmp_path, EXCERPT)
+    environ = {"GRIN_PIPELINE_CONFIG": f"{first}:{second}"}
+    assert load(classes=None, environ=environ).path == second
+    first.write_text(EXCERPT)
+    assert load(classes=None, environ=environ).path == first
+    for path in (first, second):
+        path.unlink()
+    with pytest.raises(ConfigError, match=r"neither .*demo.yaml nor .*config.yaml is a file\. Name another"):
+        load(classes=None, environ=environ)
+
+
+def test_data_apart_from_the_configuration(tmp_path: Path) -> None:
+    """With $GRIN_PIPELINE_DATA, data are relative to that folder, and secrets to the configuration's."""
+    text = """
+        global: {gpg_passphrase_file: secrets/gpg, all_books: books.tsv, temp_dir: /elsewhere}
+        grin: {credentials_file: secrets/grin}
+        filters: [{name: a, class: x:Y, input_pipe: pipeline/00, output_pipe: pipeline/01}]
+        board: {action_token_file: secrets/token}
+    """
+    path = write(tmp_path, textwrap.dedent(text))
+    found = load(path, classes=None, environ={"GRIN_PIPELINE_DATA": "/data"})
+    common = found.global_
+    assert (common.pipeline_dir, common.processing_bucket) == (Path("/data/pipeline"), Path("/data/processing"))
+    assert (common.done_bucket, common.all_books) == ("/data/done", Path("/data/books.tsv"))
+    assert (found.row("a").input_pipe, found.base) == (Path("/data/pipeline/00"), Path("/data"))
+    assert common.temp_dir == Path("/elsewhere")
+    secrets = [common.gpg_passphrase_file, found.grin.credentials_file, found.board.action_token_file]
+    assert secrets == [tmp_path / "secrets" / name for name in ("gpg", "grin", "token")]
+    assert load(path, classes=None, environ={}).base == tmp_path
 
 
 def test_no_configuration_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

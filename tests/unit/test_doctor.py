@@ -13,7 +13,7 @@ import yaml
 
 from common import board, config
 from common.config import Settings
-from services.orchestrator import doctor, probes, rivals
+from services.orchestrator import cli, doctor, probes, rivals
 from services.orchestrator.findings import MUST, OK, WARNING, Finding
 from services.orchestrator.mounts import Mount, judge, mount_of, parse
 from services.orchestrator.probe_site import opened
@@ -267,3 +267,24 @@ def test_a_rival_that_dies_is_a_finding(tmp_path: Path, monkeypatch: pytest.Monk
     with opened(settings_at(tmp_path)) as site:
         [found] = doctor._guarded("claims", lambda place: probes.claims(place, 50), site)
     assert (found.level, "another process has died" in found.sentence) == (MUST, True)
+
+
+def test_a_doctor_where_the_stages_run_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--no-stages imports no class and asks no store; --prepare makes the folders, only when all is well."""
+    monkeypatch.setattr(doctor, "CLAIMS", 100)
+    settings = settings_at(tmp_path, done_bucket="s3://nowhere/at-all")
+    text = settings.path.read_text().replace("class: Extractor", "class: elsewhere:Stage")
+    settings.path.write_text(text)
+    command = ["doctor", "--no-stages", "--config", str(settings.path)]
+    assert cli.main(command) == 0
+    assert not (tmp_path / "pipeline").exists()
+    assert cli.main([*command, "--prepare"]) == 0
+    assert (tmp_path / "pipeline" / "00_in").is_dir()
+
+
+def test_nothing_is_prepared_on_a_disk_that_will_not_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finding that must not be keeps --prepare from making anything."""
+    settings = settings_at(tmp_path)
+    monkeypatch.setattr(rivals.board, "claim", lambda *_: os._exit(9))
+    assert cli.main(["doctor", "--no-stages", "--prepare", "--config", str(settings.path)]) == 3
+    assert not (tmp_path / "pipeline").exists()
