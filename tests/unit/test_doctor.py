@@ -285,6 +285,7 @@ def test_a_doctor_where_the_stages_run_elsewhere(tmp_path: Path, monkeypatch: py
 def test_nothing_is_prepared_on_a_disk_that_will_not_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finding that must not be keeps --prepare from making anything."""
     settings = settings_at(tmp_path)
-    monkeypatch.setattr(rivals.board, "claim", lambda *_: os._exit(9))
+    monkeypatch.setattr(doctor, "CLAIMS", 100)
+    monkeypatch.setattr(doctor, "mount_of", lambda _path: Mount(1, "/", "cifs", "//server/share", ()))
     assert cli.main(["doctor", "--no-stages", "--prepare", "--config", str(settings.path)]) == 3
     assert not (tmp_path / "pipeline").exists()
