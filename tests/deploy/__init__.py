@@ -1,0 +1,1 @@
+"""What is deployed, read as files: no engine is needed."""
