@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,14 @@ class PipeConsole(Console):
     def on_broken_pipe(self) -> None:
         """Let the caller know."""
         raise BrokenPipeError
+
+
+def as_text(what: RenderableType) -> str:
+    """The same without colours, for whoever is no terminal."""
+    console = Console(file=io.StringIO(), width=120, highlight=False)
+    with console.capture() as captured:
+        console.print(what)
+    return captured.get()
 
 
 def span(seconds: float | None) -> str:

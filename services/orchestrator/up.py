@@ -15,6 +15,7 @@ from common.config import Settings
 from common.errors import ConfigError, StageError
 from common.health import Check, HealthServer, metrics_url
 from common.heartbeat import Heartbeat, worker_name
+from services.orchestrator import render
 from services.orchestrator.census import Pace
 from services.orchestrator.collector import registry
 from services.orchestrator.intake import Intake
@@ -134,10 +135,14 @@ class Up:
 
     def _serve(self) -> HealthServer:
         host, _, port = self.settings.board.listen.rpartition(":")
-        checks: dict[str, Check] = {"/healthz": self._alive, "/readyz": self._alive}
+        checks: dict[str, Check] = {"/": self._page, "/healthz": self._alive, "/readyz": self._alive}
         server = HealthServer(host, int(port), registry(self.view, self._books), checks)
         self.heartbeat.announce(port=server.port, metrics=metrics_url(host, server.port))
         return server
+
+    def _page(self) -> tuple[bool, str]:
+        """The board as plain text, counted now."""
+        return True, render.as_text(render.status(self.view.status()))
 
     def _books(self) -> dict[str, int]:
         """On GRIN's lists, as the keeper has read them."""

@@ -214,6 +214,10 @@ def test_metrics_and_health_while_it_runs(pipeline: Pipeline) -> None:
     board = httpx.get(status["orchestrators"][0]["metrics"]).text
     assert 'grin_bucket_tokens{bucket="00_to_download",state="waiting"} 0.0' in board
     assert 'grin_workers{stage="modifier"} 1.0' in board
+    page = httpx.get(status["orchestrators"][0]["metrics"].removesuffix("metrics"))
+    assert page.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert "01_incoming" in page.text
+    assert status["stages"][1]["halted"] in " ".join(page.text.split())
     up.send_signal(signal.SIGTERM)
     assert up.wait(40) == 0
 
