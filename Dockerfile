@@ -51,4 +51,5 @@ WORKDIR /data
 USER 10001:10001
 EXPOSE 8000 8080
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=4 CMD ["python", "-I", "-S", "/app/common/healthcheck.py"]
-ENTRYPOINT ["python", "-P", "-m", "services"]
+# The first process of a container is deaf to a signal without a handler; blocked, it waits until Python has one.
+ENTRYPOINT ["env", "--block-signal=TERM", "python", "-P", "-m", "services"]

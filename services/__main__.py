@@ -16,8 +16,9 @@ _STAGE_LISTENS, _BOARD_LISTENS = "0.0.0.0:8000", "0.0.0.0:8080"
 
 def main(arguments: Sequence[str]) -> int:
     """Run it; the exit code."""
-    # The first process of a container is deaf to a signal that it has no handler for, and imports take a while.
+    # Imports take a while. The image blocks the signal until here, for the time in which the interpreter starts.
     signal.signal(signal.SIGTERM, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     name = os.environ.get("STAGE", "")
     if not name:
         sys.stderr.write("STAGE names no stage: set it to one of the configuration, or to orchestrator.\n")
