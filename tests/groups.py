@@ -1,0 +1,54 @@
+"""All tests in groups, two of them side by side: of two cores, one would be idle in half of the time.
+
+Within a group, one test at a time: many measure times, and some kill what they started. The longest group begins.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+GROUPS = (["board"], ["e2e", "simulator", "monitoring"], ["stages", "deploy"], ["containers"])
+AT_ONCE = 2
+
+
+def groups() -> list[list[str]]:
+    """What each pytest is given; the last but one takes all that no other names."""
+    named = {name for group in GROUPS for name in group}
+    folders = {path.parent.relative_to(TESTS).parts[0] for path in TESTS.glob("*/**/test_*.py")}
+    given = [[f"tests/{name}" for name in group if name in folders] for group in GROUPS]
+    given.insert(-1, [f"tests/{name}" for name in sorted(folders - named)])
+    return [group for group in given if group]
+
+
+def run(group: list[str], more: list[str]) -> int:
+    """One pytest; what it said is printed when it has ended."""
+    began = time.monotonic()
+    print(f"{' '.join(group)}: begins.", flush=True)
+    with tempfile.TemporaryFile("w+") as kept:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *group, *more]
+        code = subprocess.run(command, stdout=kept, stderr=kept, check=False).returncode
+        kept.seek(0)
+        said = kept.read()
+    seconds = time.monotonic() - began
+    print(f"{said}{' '.join(group)}: {'passed' if code == 0 else 'FAILED'}, {seconds:.0f} s.", flush=True)
+    return code
+
+
+def main(more: list[str]) -> int:
+    """Run all; the worst of their exit codes."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        codes = list(pool.map(lambda group: run(group, more), groups()))
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    print(f"All tests: {'passed' if not any(codes) else 'FAILED'}, {minutes} min {seconds} s.")
+    return max(codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
