@@ -158,9 +158,11 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    classes = None if arguments.no_stages else "all"
-    settings = config.load(arguments.config, classes=classes, secrets=shed())
-    code = doctor.run(settings, terminal.console(), arguments.json, stages=not arguments.no_stages)
+    # The orchestrator's own image holds no stage.
+    stages = not arguments.no_stages and os.environ.get("STAGE") != "orchestrator"
+    settings = config.load(arguments.config, classes="all" if stages else None, secrets=shed())
+    skip = doctor.before_start(settings) if arguments.prepare else ()
+    code = doctor.run(settings, terminal.console(), arguments.json, stages=stages, skip=skip)
     if arguments.prepare and code == 0:
         up.prepare(settings)
     return code

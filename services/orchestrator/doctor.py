@@ -7,8 +7,9 @@ token can have; into a done bucket in an object store, a hidden object. It leave
 from __future__ import annotations
 
 import json
+import os
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, contextmanager
 from types import FrameType
 
@@ -33,10 +34,10 @@ _REFUSED = "See that the disk is whole, has space and may be written to; a netwo
 _Probe = Callable[[Site], Iterator[Finding]]
 
 
-def run(settings: Settings, console: Console, as_json: bool, *, stages: bool = True) -> int:
+def run(settings: Settings, console: Console, as_json: bool, *, stages: bool = True, skip: Collection[str] = ()) -> int:
     """Examine everything and say it; 0 when all that must hold does, else 3. Without `stages`: of the disk only."""
     findings = []
-    with _ended_by_sigterm(), closing(examine(settings, CLAIMS, stages=stages)) as found:
+    with _ended_by_sigterm(), closing(examine(settings, CLAIMS, stages=stages, skip=skip)) as found:
         for finding in found:
             findings.append(finding)
             if not as_json:
@@ -48,10 +49,18 @@ def run(settings: Settings, console: Console, as_json: bool, *, stages: bool = T
     return 0 if fine else 3
 
 
-def examine(settings: Settings, claims: int, *, stages: bool = True) -> Generator[Finding, None, None]:
+def before_start(settings: Settings) -> Collection[str]:
+    """What is left out where everything waits for this doctor: what takes long, once a board has been made."""
+    # Workers that have just died look like a file server that shows no heartbeats, for as long as they are waited for.
+    return {"other machines", "claims", "new names"} if settings.global_.pipeline_dir.is_dir() else {"other machines"}
+
+
+def examine(
+    settings: Settings, claims: int, *, stages: bool = True, skip: Collection[str] = ()
+) -> Generator[Finding, None, None]:
     """All findings, one after the other as they are made."""
     yield from _file_systems(settings)
-    yield from _probed(settings, claims)
+    yield from _probed(settings, claims, skip)
     if stages:
         yield from done_bucket(settings)
         yield from _stages(settings)
@@ -65,7 +74,7 @@ def _file_systems(settings: Settings) -> Iterator[Finding]:
         yield judge("processing_bucket", books)
 
 
-def _probed(settings: Settings, claims: int) -> Iterator[Finding]:
+def _probed(settings: Settings, claims: int, skip: Collection[str]) -> Iterator[Finding]:
     looks: dict[str, _Probe] = {
         "one mount": probes.one_mount,
         "space": probes.space,
@@ -82,7 +91,13 @@ def _probed(settings: Settings, claims: int) -> Iterator[Finding]:
     try:
         with opened(settings) as place:
             for name, look in looks.items():
-                yield from _guarded(name, look, place)
+                if name not in skip:
+                    yield from _guarded(name, look, place)
+    except PermissionError as error:
+        whose = (
+            f"Let the folder belong to the user of this process (uid {os.geteuid()}), or give it the right to write."
+        )
+        yield Finding("probes", MUST, f"Nothing can be tried out: {error}.", whose)
     except OSError as error:
         yield Finding("probes", MUST, f"Nothing can be tried out: {error}.", _REFUSED)
 

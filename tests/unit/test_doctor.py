@@ -282,6 +282,16 @@ def test_a_doctor_where_the_stages_run_elsewhere(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "pipeline" / "00_in").is_dir()
 
 
+def test_a_board_that_was_killed_can_be_started_again(tmp_path: Path) -> None:
+    """Before a start, a worker that has just died on another machine is no reason to wait, let alone to refuse."""
+    settings = settings_at(tmp_path)
+    home = prepare(settings)
+    (home / "workers" / "extractor-elsewhere-1-00000000.json").write_text('{"host": "elsewhere"}')
+    began = time.monotonic()
+    assert cli.main(["doctor", "--no-stages", "--prepare", "--config", str(settings.path)]) == 0
+    assert time.monotonic() - began < settings.global_.reap_after
+
+
 def test_nothing_is_prepared_on_a_disk_that_will_not_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finding that must not be keeps --prepare from making anything."""
     settings = settings_at(tmp_path)
