@@ -19,9 +19,9 @@ class Instruction:
     @property
     def is_exec(self) -> bool:
         """Whether it names a program and its arguments, with no shell between."""
-        command = self.rest[self.rest.find("[") :] if "[" in self.rest else ""
+        command = re.fullmatch(r"(?:--\S+ +)*(?:CMD +)?(\[.*\])", self.rest)
         try:
-            return bool(command) and all(isinstance(part, str) for part in json.loads(command))
+            return command is not None and json.loads(command[1])[0] not in {"sh", "bash", "/bin/sh", "/bin/bash"}
         except ValueError:
             return False
 
