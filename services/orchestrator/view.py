@@ -76,7 +76,7 @@ class View:
             "buckets": buckets,
             "stages": [self._stage(row.name) for row in self.settings.filters],
             "grin": self._grin(),
-            "orchestrators": [_worker(w) for w in self.workers() if w.facts.get("stage") == "orchestrator"],
+            "orchestrators": [_worker(w) for w in self.live("orchestrator")],
             "done": done,
             "left": left,
             "failed": sum(bucket["failed"] for bucket in buckets),
