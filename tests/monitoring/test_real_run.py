@@ -14,6 +14,8 @@ from tests.monitoring.expressions import of_dashboards, of_rules, without_data
 from tests.monitoring.rules import rules
 from tests.monitoring.running import Run, scraping, targets
 
+pytestmark = pytest.mark.slow
+
 BOOKS, POISONED, FEW = 50, 3, 5
 DECRYPTORS = 4
 Series = set[tuple[tuple[str, str], ...]]

@@ -73,6 +73,7 @@ def test_each_alert_is_tried_both_ways(alert: Rule) -> None:
     assert len({test["name"].split(":")[0] for test in tried}) == 2
 
 
+@pytest.mark.slow
 @each_alert
 def test_a_wrong_rule_is_noticed(promtool: str, alert: Rule, tmp_path: Path) -> None:
     """Another threshold, a clause less, another window, more patience or none: each makes a test of the alert fail."""
