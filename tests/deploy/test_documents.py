@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.deploy.compose_file import ROOT, Project, mounts, secrets
-from tests.deploy.rules import NETWORKS, PRODUCTION
+from tests.deploy.rules import NETWORKS, PRODUCTION, STAGES
 
 SERVICES = Project.read().services
 PROFILES = {profile for service in SERVICES.values() for profile in service.get("profiles", [])}
@@ -53,7 +53,9 @@ def _named(command: str) -> Iterator[str]:
 def test_commands_name_services_and_profiles_that_exist(page: Path) -> None:
     """Whatever a page gives to `docker compose`, its services and profiles are in compose.yaml."""
     for command in _commands(page):
-        assert [name for name in _named(command) if name not in {*SERVICES, *_THEIRS}] == [], command
+        # In capitals is what readers put a name of their own for.
+        named = [name for name in _named(command) if not name.isupper()]
+        assert set(named) <= {*SERVICES, *_THEIRS}, command
         assert set(re.findall(r"--profile[ =](\w+)", command)) <= PROFILES, command
 
 
@@ -79,6 +81,21 @@ def test_the_table_of_services_is_right() -> None:
         assert set(re.findall(r"`(\w+)`", holds)) == set(secrets(SERVICES[name])), name
         if "internet" in reaches or reaches == "nothing":
             assert ("internet" in reaches) == ("outside" in NETWORKS[name]), name
+
+
+@pytest.mark.parametrize("service", ["orchestrator", *STAGES])
+def test_the_packages_of_each_image_are_told(service: str) -> None:
+    """The table names, for each image, what its stage asks PyPI and Debian for beyond what all images hold."""
+    folder = ROOT / "services" / service
+    asked = [path.read_text().split() for path in (folder / "requirements.txt", folder / "apt.txt") if path.exists()]
+    row = re.findall(rf"^\| `{service}` \|.*\| \d+ MB: (.*) \|$", PAGE.read_text(), re.MULTILINE)
+    assert sorted(row[0].split(", ")) == sorted(name for names in asked for name in names)
+
+
+def test_what_all_images_hold_is_told() -> None:
+    """The page names every package that each image has from common/."""
+    everywhere = re.findall(r"Every image also holds\s(.*?), and what", PAGE.read_text(), re.DOTALL)[0]
+    assert re.split(r", | and |\n", everywhere) == (ROOT / "common" / "requirements.txt").read_text().split()
 
 
 def test_every_secret_s_file_is_told() -> None:
