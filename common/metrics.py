@@ -73,6 +73,10 @@ class StageMetrics(Metrics):
         for reason in ("operator", "halt"):
             self["grin_stage_paused"].labels(stage, reason)
         self["grin_stage_wip_limited"].labels(stage)
+        # From zero: otherwise a worker's first book would be no increase of anything.
+        self["grin_stage_duration_seconds"].labels(stage)
+        for direction in ("in", "out"):
+            self["grin_stage_bytes_total"].labels(stage, direction)
 
     def outcome(self, outcome: str) -> None:
         """Count a token that has left this worker."""
