@@ -126,6 +126,9 @@ class Up:
 
     def _greet(self) -> None:
         """What a person should know before it begins."""
+        if self.orders.no_stages:
+            # In containers it may be the demo's, where a library's own was expected.
+            self.progress.say(f"The configuration is {self.settings.path}.")
         for other in self.view.live("orchestrator"):
             host, pid = other.facts.get("host"), other.facts.get("pid")
             self.progress.say(f"Another orchestrator (host {host}, process {pid}) runs on this board; both work.")
