@@ -20,9 +20,8 @@ _PRODUCTION = Path("/data/pipeline")
 
 def serve() -> int:
     """Prepare what is not there yet, and serve until told to stop."""
-    if _PRODUCTION.exists():
-        here = "Give the demo a project of its own: docker compose -p grin-demo --profile demo up"
-        sys.stderr.write(f"A library's own board is in this project's volume. {here}\n")
+    if problem := _problem():
+        sys.stderr.write(f"{problem}\n")
         return 2
     passphrase = _passphrase(_GPG / "passphrase.asc")
     books, poisoned = os.environ.get("DEMO_BOOKS") or "20", os.environ.get("DEMO_POISONED") or "3"
@@ -31,6 +30,16 @@ def serve() -> int:
     where = ["--listen", "0.0.0.0", "--known-as", "simulator", "--port", "8000"]  # noqa: S104 - a container's own network
     _publish(Path(__file__).with_name("demo.yaml"), _BOARD / "config.yaml")
     return main(["serve", *make, *where, "--credentials-out", str(_GRIN / "credentials.json")])
+
+
+def _problem() -> str:
+    if _PRODUCTION.exists():
+        here = "Give the demo a project of its own: docker compose -p grin-demo --profile demo up"
+        return f"A library's own board is in this project's volume. {here}"
+    if not all(os.access(folder, os.W_OK) for folder in (_BOARD, _GPG, _GRIN)):
+        here = "The demo's volumes belong to user 10001: leave GRIN_PIPELINE_USER unset for it."
+        return f"User {os.getuid()} cannot write there. {here}"
+    return ""
 
 
 def _passphrase(path: Path) -> Path:
