@@ -30,6 +30,11 @@ class Copy(Line):
         """The names of all claims."""
         return [path.name for path in self.root.glob("*/working/*")]
 
+    def taken_back(self) -> Counter[str]:
+        """How many claims were taken back from the dead, by bucket."""
+        every = (event for barcode in self.grin.books() for event in self.events(barcode))
+        return Counter(event["bucket"] for event in every if event["event"] == "returned")
+
     def workers_of(self, stage: str) -> Counter[str]:
         """How many books each worker of a stage has done, or failed for good."""
         return Counter(
@@ -41,7 +46,7 @@ class Copy(Line):
 
 
 def assert_nothing_twice(copy: Copy) -> Counter[str]:
-    """All is home, and each step of each good book counts once; how often a stage had to begin a book again."""
+    """All is home, and each step of each good book counts once; how often a stage had to begin one again."""
     assert_all_home(copy)
     assert not copy.claims()
     again: Counter[str] = Counter()

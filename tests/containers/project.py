@@ -84,12 +84,15 @@ class Project:
 
     def afresh(self, *more: str) -> float:
         """The same books before an empty board, the monitoring left out; until all is started, in seconds."""
+        self.wipe()
+        return self.up(*WITHOUT_MONITORING, *more)
+
+    def wipe(self) -> None:
+        """Take the board and what has come home away; the simulator and its books stay."""
         if self.began:
-            # The simulator would only have to look through its books again.
             self.run("rm", "--stop", "--force", "orchestrator", *STAGES, *MONITORING)
             alone = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "rm")
             self.run(*alone, "orchestrator", "-rf", *_OF_A_BOARD)
-        return self.up(*WITHOUT_MONITORING, *more)
 
     def order(self, *command: str, service: str = "orchestrator") -> str:
         """What a command says in a service's container."""
@@ -171,17 +174,16 @@ class Project:
         return self.tokens().get((INPUT[stage], "working"), 0) > 0
 
     def catch(self, stage: str, seconds: float = 30) -> str:
-        """Freeze the stage's only container with a book in hand; its name."""
+        """Let a paused stage go on, and freeze its only container with a book in hand; the container's name."""
         name = f"{self.name}-{stage}-1"
-
-        def caught() -> bool:
-            docker("pause", name)
-            if self.at_work(stage):
-                return True
+        docker("pause", name)
+        self.order("grin-pipeline", "resume", stage)
+        end = time.monotonic() + seconds
+        while not self.at_work(stage):
+            assert time.monotonic() < end, f"The {stage} had no book in hand:\n{self.tokens()}\n{self.logs()}"
+            # Less than a book's time goes by between the two.
             docker("unpause", name)
-            return False
-
-        self.until(caught, seconds, f"The {stage} with a book in hand")
+            docker("pause", name)
         return name
 
     def pid(self, service: str) -> int:
