@@ -27,8 +27,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _orchestrator(arguments: Sequence[str]) -> int:
-    from services.orchestrator.cli import main as command  # noqa: PLC0415 - no other image holds it
-
+    try:
+        from services.orchestrator.cli import main as command  # noqa: PLC0415 - no other image holds it
+    except ModuleNotFoundError as error:
+        if error.name != "services.orchestrator":
+            raise
+        sys.stderr.write("This image does not hold the orchestrator: run the orchestrator's image, without STAGE.\n")
+        return 2
     os.environ.setdefault("GRIN_PIPELINE_BOARD__LISTEN", _BOARD_LISTENS)
     return command(arguments or ["up", "--no-stages"])
 
