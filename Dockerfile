@@ -6,9 +6,8 @@ ARG BASE=python:3.13-slim-trixie
 FROM ${BASE} AS dependencies
 ARG STAGE
 WORKDIR /build
-COPY constraints.txt ./
 COPY common/requirements.txt common.txt
-COPY services/${STAGE}/requirements.tx[t] ./
+COPY constraints.txt services/${STAGE}/requirements.tx[t] ./
 RUN python3 -m venv --without-pip /opt/venv \
     && touch requirements.txt \
     && pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --disable-pip-version-check \
