@@ -21,6 +21,7 @@ class Copy(Line):
     def __init__(self, project: Project, folder: Path) -> None:
         self.folder, self.root = folder, folder / "pipeline"
         self.grin = Grin(folder, {}, folder)
+        folder.mkdir(exist_ok=True)
         for inside, name in (("pipeline", "pipeline"), ("processing", "processing"), ("grin", "library")):
             docker("cp", f"{project.name}-orchestrator-1:/demo/{inside}", str(folder / name))
         # Before the first book is home, there is none.

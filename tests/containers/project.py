@@ -90,7 +90,8 @@ class Project:
     def wipe(self) -> None:
         """Take the board and what has come home away; the simulator and its books stay."""
         if self.began:
-            self.run("rm", "--stop", "--force", "orchestrator", *STAGES, *MONITORING)
+            names = [str(one.Name) for one in self.containers("orchestrator", "prepare", *STAGES, *MONITORING)]
+            docker("rm", "--force", *names)
             alone = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "rm")
             self.run(*alone, "orchestrator", "-rf", *_OF_A_BOARD)
 

@@ -11,6 +11,7 @@ import pytest
 from tests.containers.copies import Copy, assert_nothing_twice
 from tests.containers.project import (
     BOOKS,
+    LAST,
     MONITORING,
     POISONED,
     SERVICES,
@@ -66,25 +67,36 @@ def test_the_demo_is_healthy(project: Project) -> None:
     assert all(len(project.states(service)) == 1 for service in SERVICES)
 
 
-def test_stop_leaves_no_claim(project: Project, tmp_path: Path, figure: Callable[[str], None]) -> None:
-    """`stop` in the middle ends every container with 0, within the grace, and no claim is left; `up` goes on."""
+def test_stop_and_down_in_the_middle(project: Project, tmp_path: Path, figure: Callable[[str], None]) -> None:
+    """`stop` ends all with 0, within the grace, and leaves no claim; `up` goes on, also after `down` took all away."""
     project.afresh()
     project.until(lambda: project.at_work("decryptor"), 60, "A book in hand")
-    began = time.monotonic()
-    project.run("stop")
-    took = time.monotonic() - began
-    figure(f"stop in the middle of the work: {took:.1f} s")
-    assert took < GRACE
-    states = project.states(*SERVICES)
-    assert {name: (state["Status"], state["ExitCode"]) for name, state in states.items()} == dict.fromkeys(
-        states, ("exited", 0)
-    )
-    (tmp_path / "stopped").mkdir()
-    at_rest = Copy(project, tmp_path / "stopped")
-    assert not at_rest.claims()
-    assert {place for places in at_rest.tokens().values() for place, _ in places} != {"05_uploaded"}
+    stop = timed(project, "stop")
+    assert stop < GRACE
+    states = [(state["Status"], state["ExitCode"]) for state in project.states(*SERVICES).values()]
+    assert states == [("exited", 0)] * len(SERVICES)
+    assert_in_the_middle(Copy(project, tmp_path / "stopped"))
 
     project.up(*WITHOUT_MONITORING)
+    project.until(lambda: project.at_work("decryptor"), 60, "A book in hand, once more")
+    down = timed(project, "down")
+    assert not project.containers()
+    up = project.up(*WITHOUT_MONITORING)
     project.until_home()
-    (tmp_path / "home").mkdir()
-    assert_nothing_twice(Copy(project, tmp_path / "home"))
+    copy = Copy(project, tmp_path / "home")
+    assert_nothing_twice(copy)
+    assert not copy.taken_back()
+    figure(f"in the middle of the work: stop {stop:.1f} s, down {down:.1f} s, up after it {up:.1f} s")
+
+
+def timed(project: Project, *command: str) -> float:
+    """Let compose do it; how long it took, in seconds."""
+    began = time.monotonic()
+    project.run(*command)
+    return time.monotonic() - began
+
+
+def assert_in_the_middle(copy: Copy) -> None:
+    """No book is in anybody's hands, and not all are home."""
+    assert not copy.claims()
+    assert {place for places in copy.tokens().values() for place, _ in places} - {LAST}

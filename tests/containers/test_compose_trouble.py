@@ -88,19 +88,6 @@ def test_processes_killed_from_outside_come_back(project: Project, tmp_path: Pat
     figure(f"all seven killed, healthy again after {back:.1f} s; claims taken back: {taken.total()}")
 
 
-def test_down_and_up(project: Project, tmp_path: Path, figure: Figure) -> None:
-    """`down` in the middle, which removes every container, then `up`: the volumes have it all, and the rest follows."""
-    project.afresh()
-    project.until(lambda: project.at_work("decryptor"), 60, "A book in hand")
-    began = time.monotonic()
-    project.run("down")
-    down = time.monotonic() - began
-    assert not project.containers()
-    up = project.up(*WITHOUT_MONITORING)
-    figure(f"down {down:.1f} s, up {up:.1f} s")
-    assert not home(project, tmp_path).taken_back()
-
-
 def test_the_engine_is_killed(project: Project, tmp_path: Path, figure: Figure) -> None:
     """SIGKILL of the engine in the middle: when it runs again, so do the containers, and all come home."""
     if "ENGINE_PIDFILE" not in os.environ:
