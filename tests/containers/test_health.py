@@ -6,23 +6,18 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.containers.project import ROOT, docker
+
 CONFIG = """
 filters:
 - {name: extractor, class: Extractor, input_pipe: pipeline/02_decrypted, output_pipe: pipeline/03_extracted}
 """
-
-
-def docker(*arguments: str) -> str:
-    """What the engine's command says."""
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def facts(container: str) -> dict[str, object]:
