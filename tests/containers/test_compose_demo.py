@@ -18,6 +18,7 @@ from tests.containers.project import (
     STAGES,
     WITHOUT_MONITORING,
     Project,
+    docker,
 )
 
 pytestmark = pytest.mark.slow
@@ -32,6 +33,7 @@ def scales(**how_many: int) -> list[str]:
 
 def test_the_demo_is_scaled_and_all_come_home(project: Project, tmp_path: Path, figure: Callable[[str], None]) -> None:
     """Four decryptors and two of all others join in the middle, and leave again: they share the books, none twice."""
+    project.wipe()
     started = project.up()
     others = {stage: 2 for stage in STAGES if stage != "decryptor"}
     with project.paused("uploader"):
@@ -59,12 +61,21 @@ def test_the_demo_is_scaled_and_all_come_home(project: Project, tmp_path: Path, 
 
 def test_the_demo_is_healthy(project: Project) -> None:
     """Every service is running and healthy, the board's page and the monitoring too; what prepares has ended well."""
-    if not project.began:
-        project.up()
+    project.up()
     project.until_healthy(*SERVICES, *MONITORING)
     prepared = project.states("prepare").values()
     assert [(state["Status"], state["ExitCode"]) for state in prepared] == [("exited", 0)]
     assert all(len(project.states(service)) == 1 for service in SERVICES)
+
+
+def test_the_monitoring_is_killed(project: Project) -> None:
+    """`docker kill` of what watches the demo is nothing to all others; the next `up` brings it back."""
+    project.up()
+    for service in MONITORING:
+        docker("kill", f"{project.name}-{service}-1")
+    assert project.healthy(*SERVICES)
+    project.up()
+    project.until_healthy(*MONITORING)
 
 
 def test_stop_and_down_in_the_middle(project: Project, tmp_path: Path, figure: Callable[[str], None]) -> None:
