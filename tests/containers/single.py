@@ -177,7 +177,7 @@ def alone(service: str, place: Place, *, network: Network | None = None, **more:
 @contextmanager
 def simulator(folder: Path, network: Network, place: Place, books: int) -> Iterator[Path]:
     """A GRIN under the name `simulator`, which fills the place's secrets; the folder of its archives."""
-    made = DockerContainer(name_of("simulator")).with_envs(DEMO_BOOKS=str(books), DEMO_POISONED="0", DEMO_PAGES="4:8")
+    made = DockerContainer(name_of("simulator")).with_envs(DEMO_BOOKS=str(books), DEMO_POISONED="0", DEMO_PAGES="4:5")
     shutil.rmtree(place.secrets / "grin")
     for path in (folder / "demo", place.secrets / "grin"):
         path.mkdir()
