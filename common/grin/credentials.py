@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -176,11 +177,15 @@ def read_info(settings: GrinSettings) -> dict[str, Any]:
     return _parsed(settings.credentials_file)
 
 
+def _cure(error: OSError) -> str:
+    return f"Let it belong to the user of this process (uid {os.geteuid()})." if error.errno == errno.EACCES else _CURE
+
+
 def _check_mode(file: Path) -> None:
     try:
         info = file.stat()
     except OSError as error:
-        raise Halt(f"The credentials file {file} cannot be read: {error.strerror}.", _CURE) from None
+        raise Halt(f"The credentials file {file} cannot be read: {error.strerror}.", _cure(error)) from None
     if not stat.S_ISREG(info.st_mode):
         raise Halt(f"The credentials file {file} is not a file.", _CURE)
     # Kubernetes shows a secret as root's file, readable through the pod's own group; that cannot be narrowed.
@@ -194,7 +199,7 @@ def _parsed(file: Path) -> dict[str, Any]:
     try:
         info = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Halt(f"The credentials file {file} cannot be read: {error.strerror}.", _CURE) from None
+        raise Halt(f"The credentials file {file} cannot be read: {error.strerror}.", _cure(error)) from None
     except (ValueError, RecursionError):
         raise Halt(f"The credentials file {file} is not JSON.", _CURE) from None
     if not isinstance(info, dict):

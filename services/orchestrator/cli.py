@@ -158,11 +158,12 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    # The orchestrator's own image holds no stage.
-    stages = not arguments.no_stages and os.environ.get("STAGE") != "orchestrator"
+    # The orchestrator's own image holds no stage, but may have been given the store's keys.
+    store = not arguments.no_stages
+    stages = store and os.environ.get("STAGE") != "orchestrator"
     settings = config.load(arguments.config, classes="all" if stages else None, secrets=shed())
     skip = doctor.before_start(settings) if arguments.prepare else ()
-    code = doctor.run(settings, terminal.console(), arguments.json, stages=stages, skip=skip)
+    code = doctor.run(settings, terminal.console(), arguments.json, store=store, stages=stages, skip=skip)
     if arguments.prepare and code == 0:
         up.prepare(settings)
     return code
@@ -249,7 +250,8 @@ def _add_readers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("barcode")
     what = "check the board's file system and the stages before the first run"
     check = _command(commands, "doctor", _doctor, what, "grin-pipeline doctor --config config.yaml")
-    check.add_argument("--no-stages", action="store_true", help="only the board and its disk; the stages run elsewhere")
+    elsewhere = "only the board and its disk; stages and keys are elsewhere"
+    check.add_argument("--no-stages", action="store_true", help=elsewhere)
     check.add_argument("--prepare", action="store_true", help="make the board's folders when all is well")
     for command in (status, ls, show, check):
         command.add_argument("--json", action="store_true", help="one JSON object, or one a line for a list")

@@ -32,12 +32,15 @@ _SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), MUST: ("✗", "red")}
 _AGAIN = "Mend that, then let the doctor look again."
 _REFUSED = "See that the disk is whole, has space and may be written to; a network one may be mounted in another way."
 _Probe = Callable[[Site], Iterator[Finding]]
+Skipped = Collection[str]
 
 
-def run(settings: Settings, console: Console, as_json: bool, *, stages: bool = True, skip: Collection[str] = ()) -> int:
-    """Examine everything and say it; 0 when all that must hold does, else 3. Without `stages`: of the disk only."""
+def run(
+    settings: Settings, console: Console, as_json: bool, *, store: bool = True, stages: bool = True, skip: Skipped = ()
+) -> int:
+    """Examine everything and say it; 0 when all that must hold does, else 3. Without `store` and `stages`: the disk."""
     findings = []
-    with _ended_by_sigterm(), closing(examine(settings, CLAIMS, stages=stages, skip=skip)) as found:
+    with _ended_by_sigterm(), closing(examine(settings, CLAIMS, store=store, stages=stages, skip=skip)) as found:
         for finding in found:
             findings.append(finding)
             if not as_json:
@@ -49,20 +52,21 @@ def run(settings: Settings, console: Console, as_json: bool, *, stages: bool = T
     return 0 if fine else 3
 
 
-def before_start(settings: Settings) -> Collection[str]:
+def before_start(settings: Settings) -> Skipped:
     """What is left out where everything waits for this doctor: what takes long, once a board has been made."""
     # Workers that have just died look like a file server that shows no heartbeats, for as long as they are waited for.
     return {"other machines", "claims", "new names"} if settings.global_.pipeline_dir.is_dir() else {"other machines"}
 
 
 def examine(
-    settings: Settings, claims: int, *, stages: bool = True, skip: Collection[str] = ()
+    settings: Settings, claims: int, *, store: bool = True, stages: bool = True, skip: Skipped = ()
 ) -> Generator[Finding, None, None]:
     """All findings, one after the other as they are made."""
     yield from _file_systems(settings)
     yield from _probed(settings, claims, skip)
-    if stages:
+    if store:
         yield from done_bucket(settings)
+    if stages:
         yield from _stages(settings)
 
 
@@ -74,7 +78,7 @@ def _file_systems(settings: Settings) -> Iterator[Finding]:
         yield judge("processing_bucket", books)
 
 
-def _probed(settings: Settings, claims: int, skip: Collection[str]) -> Iterator[Finding]:
+def _probed(settings: Settings, claims: int, skip: Skipped) -> Iterator[Finding]:
     looks: dict[str, _Probe] = {
         "one mount": probes.one_mount,
         "space": probes.space,
