@@ -20,7 +20,7 @@ def main() -> int:
         return 1
     status, _, rest = answer.partition("\r\n")
     sys.stdout.write(rest.partition("\r\n\r\n")[2])
-    return 0 if status.split()[1:2] == ["200"] else 1
+    return 0 if status.startswith("HTTP/") and status.split()[1:2] == ["200"] else 1
 
 
 def _ask() -> bytes:
