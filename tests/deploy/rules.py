@@ -134,7 +134,7 @@ def stopping(project: Project, name: str) -> Iterator[str]:
 @rule
 def restarts(project: Project, name: str) -> Iterator[str]:
     """What serves is started again after a crash; what runs once is not."""
-    wanted = "no" if name in ONCE else "unless-stopped"
+    wanted = "no" if name in ONCE else "always"
     if _service(project, name).get("restart") != wanted:
         yield f"restart is not {wanted}"
 

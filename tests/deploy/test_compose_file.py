@@ -38,7 +38,7 @@ WEAKENED: list[tuple[str, str, object]] = [
     ("stopping", "orchestrator.stop_grace_period", None),
     ("stopping", "uploader.stop_grace_period", "25s"),
     ("restarts", "uploader.restart", "no"),
-    ("restarts", "prepare.restart", "unless-stopped"),
+    ("restarts", "prepare.restart", "always"),
     ("log_limits", "orchestrator.logging", None),
     ("log_limits", "orchestrator.logging", {"driver": "json-file"}),
     ("apart_from_the_host", "modifier.privileged", True),
