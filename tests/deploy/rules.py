@@ -242,7 +242,7 @@ def health(project: Project, name: str) -> Iterator[str]:
         if check != {"disable": True}:
             yield "what runs once has a health check"
     elif name in (*PRODUCTION, "simulator"):
-        if check is not None:
+        if set(check or {}) - {"interval"}:
             yield "the image's own health check is replaced"
     elif not check or check["test"][0] != "CMD":
         yield "nobody knows whether it is well"
