@@ -29,15 +29,21 @@ def groups() -> list[list[str]]:
 def run(group: list[str], more: list[str]) -> int:
     """One pytest; what it said is printed when it has ended."""
     began = time.monotonic()
-    print(f"{' '.join(group)}: begins.", flush=True)
+    say(f"{' '.join(group)}: begins.\n")
     with tempfile.TemporaryFile("w+") as kept:
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *group, *more]
         code = subprocess.run(command, stdout=kept, stderr=kept, check=False).returncode
         kept.seek(0)
         said = kept.read()
     seconds = time.monotonic() - began
-    print(f"{said}{' '.join(group)}: {'passed' if code == 0 else 'FAILED'}, {seconds:.0f} s.", flush=True)
+    say(f"{said}{' '.join(group)}: {'passed' if code == 0 else 'FAILED'}, {seconds:.0f} s.\n")
     return code
+
+
+def say(text: str) -> None:
+    """In one piece: two groups speak."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def main(more: list[str]) -> int:

@@ -36,6 +36,8 @@ from services.orchestrator.wanted import Available, Lists, lacks_archive, read_l
 _FILL_EVERY = 2.0
 _AVAILABLE_EVERY = 3600.0
 _JITTER = 0.1
+# After a look that failed, doubled before each one that follows, up to `seed.every`; in seconds.
+_AGAIN = 5.0
 _NAP = 1.0
 
 
@@ -60,6 +62,7 @@ class Keeper:
         self._revived: dict[str, datetime | None] = {}
         self._available_at = 0.0
         self._busy = ""
+        self._failed = 0
         self._stop = threading.Event()
         self._client: GrinClient | None = None
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -89,11 +92,16 @@ class Keeper:
         while not self._stop.is_set():
             if time.monotonic() >= looked:
                 self._guarded(self._round)
-                every = self.settings.seed.every
-                looked = time.monotonic() + every * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
+                looked = time.monotonic() + self._pause() * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
             if self.fills:
                 self._guarded(self._fill)
             self._stop.wait(max(0.05, min(_FILL_EVERY, looked - time.monotonic())))
+
+    def _pause(self) -> float:
+        """Seconds until the next look: soon after one that failed, since a person may be mending the cause."""
+        self._failed = min(self._failed + 1, 10) if self.trouble else 0
+        every = self.settings.seed.every
+        return min(every, _AGAIN * 2.0**self._failed) if self._failed else every
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:

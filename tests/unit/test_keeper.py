@@ -275,3 +275,26 @@ def test_pace() -> None:
     assert pace.in_a_day() == 7
     pace.note(3)
     assert pace.in_a_day() == 0
+
+
+def test_a_look_that_failed_is_soon_made_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the credentials are there, nobody waits for the next look of the usual rhythm."""
+    monkeypatch.setattr("services.orchestrator.keeper._AGAIN", 0.1)
+    settings = site.settings(seed={"every": 3600})
+    credentials = settings.grin.credentials_file
+    assert credentials is not None
+    hidden = credentials.rename(credentials.with_suffix(".hidden"))
+    with keeping(settings) as keeper:
+        until(lambda: keeper.trouble)
+        hidden.rename(credentials)
+        until(lambda: keeper.books.get("converted") and not keeper.trouble, 20)
+        assert "GRIN's lists can be read again." in said(keeper)
+
+
+def test_a_look_that_keeps_failing_is_made_ever_less_often(site: Site) -> None:
+    """From ten seconds on each pause is twice the one before, and never longer than the usual one."""
+    keeper = Keeper(site.settings(seed={"every": 300}), fills=False)
+    keeper.trouble = "GRIN is away."
+    assert [keeper._pause() for _ in range(7)] == [10, 20, 40, 80, 160, 300, 300]
+    keeper.trouble = ""
+    assert [keeper._pause() for _ in range(2)] == [300, 300]
