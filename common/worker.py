@@ -296,7 +296,9 @@ class Worker:
         except (Lost, OSError) as error:
             self.desk.log.warning(f"The book is left to the reaper: {error}", extra={"barcode": working.held.barcode})
         if os.getpgrp() == os.getpid():
-            os.killpg(os.getpgrp(), deadly)
+            # The first process of a container reaches all others by this, never itself, and may be alone.
+            with suppress(ProcessLookupError):
+                os.killpg(os.getpgrp(), deadly)
         os._exit(0 if deadly == signal.SIGTERM else 1)
 
     # --- health ---
