@@ -14,6 +14,8 @@ Reasons are sentences for a person; a cure says what to do next.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 
 
@@ -23,6 +25,12 @@ def said(what: object) -> str:
         return str(what)
     except Exception:  # noqa: BLE001 - its __str__ may raise anything
         return f"({type(what).__name__}, which cannot be shown)"
+
+
+def refusal(error: OSError) -> str:
+    """What the system refused, ending in a full stop; where it is somebody else's, with whose it should be."""
+    whose = f" Let it belong to the user of this process (uid {os.geteuid()})." if error.errno == errno.EACCES else ""
+    return f"{error.strerror}.{whose}"
 
 
 class PipelineError(Exception):

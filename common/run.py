@@ -10,7 +10,7 @@ from pathlib import Path
 from common import board, config, logs, process
 from common.attempt import Desk
 from common.config import FilterRow, Settings
-from common.errors import ConfigError
+from common.errors import ConfigError, refusal
 from common.heartbeat import worker_name
 from common.ledger import Ledger
 from common.metrics import StageMetrics
@@ -84,7 +84,7 @@ def prepare(root: Path, buckets: list[Path]) -> None:
     try:
         board.prepare(root, buckets)
     except OSError as error:
-        raise ConfigError([f"The board cannot be made: {error.filename}: {error.strerror}."]) from None
+        raise ConfigError([f"The board cannot be made: {error.filename}: {refusal(error)}"]) from None
 
 
 def _desk(name: str, path: Path | None, secrets: dict[str, str], old: Desk | None = None) -> Desk:

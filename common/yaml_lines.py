@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from common.errors import ConfigError
+from common.errors import ConfigError, refusal
 
 Loc = tuple[str | int, ...]
 
@@ -70,7 +70,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError:
         raise ConfigError([f"{path}:1: The file is not UTF-8 text; save it as UTF-8."]) from None
     except OSError as error:
-        raise ConfigError([f"{path}:1: The file cannot be read: {error.strerror}."]) from None
+        raise ConfigError([f"{path}:1: The file cannot be read: {refusal(error)}"]) from None
 
 
 def _parse(path: Path, loader: yaml.SafeLoader) -> Document:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import board, durable, logs, reaper, run
 from common.config import Settings
-from common.errors import ConfigError, StageError
+from common.errors import ConfigError, StageError, refusal
 from common.health import Check, HealthServer, metrics_url
 from common.heartbeat import Heartbeat, worker_name
 from services.orchestrator import render
@@ -63,7 +63,7 @@ def prepare(settings: Settings) -> None:
     try:
         durable.make_dirs(settings.global_.processing_bucket)
     except OSError as error:
-        raise ConfigError([f"The processing bucket cannot be made: {error.filename}: {error.strerror}."]) from None
+        raise ConfigError([f"The processing bucket cannot be made: {error.filename}: {refusal(error)}"]) from None
 
 
 def _keeper(settings: Settings, orders: Orders) -> Keeper | None:
