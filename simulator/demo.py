@@ -14,8 +14,10 @@ from pathlib import Path
 
 from simulator.__main__ import main
 
-_BOARD, _GPG, _GRIN = Path("/demo"), Path("/run/demo/gpg"), Path("/run/demo/grin")
-_PRODUCTION = Path("/data/pipeline")
+_BOARD, _DATA = Path("/demo"), Path("/data")
+_CONFIG, _GPG, _GRIN = (Path("/run/demo", name) for name in ("config", "gpg", "grin"))
+# By this, a project's settings do not reach into the demo.
+_ALONE = "docker compose --env-file /dev/null -p grin-demo --profile demo up"
 
 
 def serve() -> int:
@@ -28,15 +30,17 @@ def serve() -> int:
     make = ["--folder", str(_BOARD / "grin"), "--books", books, "--poisoned", poisoned]
     make += ["--pages", os.environ.get("DEMO_PAGES") or "6:14", "--passphrase-file", str(passphrase)]
     where = ["--listen", "0.0.0.0", "--known-as", "simulator", "--port", "8000"]  # noqa: S104 - a container's own network
-    _publish(Path(__file__).with_name("demo.yaml"), _BOARD / "config.yaml")
+    _publish(Path(__file__).with_name("demo.yaml"), _CONFIG / "config.yaml")
     return main(["serve", *make, *where, "--credentials-out", str(_GRIN / "credentials.json")])
 
 
 def _problem() -> str:
-    if _PRODUCTION.exists():
-        here = "Give the demo a project of its own: docker compose -p grin-demo --profile demo up"
-        return f"A library's own board is in this project's volume. {here}"
-    if not all(os.access(folder, os.W_OK) for folder in (_BOARD, _GPG, _GRIN)):
+    if any(path.name != "lost+found" for path in _DATA.iterdir()):
+        return f"A library's own files are in this project's volume. Give the demo a project of its own: {_ALONE}"
+    store, keys = os.environ.get("DONE_BUCKET"), os.environ.get("STORE_ACCESS")
+    if store and keys != "/run/s3/aws":
+        return f"The made books would go to {store}, the library's own store. Start the demo without it: {_ALONE}"
+    if not all(os.access(folder, os.W_OK) for folder in (_BOARD, _CONFIG, _GPG, _GRIN)):
         here = "The demo's volumes belong to user 10001: leave GRIN_PIPELINE_USER unset for it."
         return f"User {os.getuid()} cannot write there. {here}"
     return ""

@@ -78,7 +78,7 @@ def _file_systems(settings: Settings) -> Iterator[Finding]:
         yield judge("processing_bucket", books)
 
 
-def _probed(settings: Settings, claims: int, skip: Skipped) -> Iterator[Finding]:
+def _probed(settings: Settings, claims: int, skip: Skipped = ()) -> Iterator[Finding]:
     looks: dict[str, _Probe] = {
         "one mount": probes.one_mount,
         "space": probes.space,

@@ -105,9 +105,8 @@ def make(folder: Path, cgroup: str = "", **row: object) -> Line:
 
 
 def why(line: Line, barcode: str) -> str:
-    """The reason in a book's last line."""
-    last = line.events(barcode)[-1]
-    assert last["event"] == "failed"
+    """The reason of a book's failure; that its last claim was taken back may be written just after it."""
+    last = next(event for event in reversed(line.events(barcode)) if event["event"] == "failed")
     return str(last["reason"])
 
 

@@ -157,7 +157,8 @@ class Nest:
         config = {"volumes": [f"{self.folder}/config.yaml:/etc/grin-pipeline/config.yaml:ro"]}
         services: dict[str, Any] = dict.fromkeys((*OURS, "operator"), config)
         mounts = [f"{self.secrets}/gpg:/run/demo/gpg", f"{self.secrets}/grin:/run/demo/grin"]
-        mounts += [f"{self.folder}/library:/demo", f"{self.folder}/none:/data:ro"]
+        mounts += [f"{self.folder}/library:/demo", f"{self.folder}/library:/run/demo/config"]
+        mounts.append(f"{self.folder}/none:/data:ro")
         how_many = {"DEMO_BOOKS": BOOKS, "DEMO_POISONED": POISONED, "DEMO_PAGES": "4:5"}
         services["simulator"] = {"volumes": mounts, "environment": how_many}
         store = {"entrypoint": ["sh", "-c", f"mkdir -p /srv/s3 && exec {_S3}"], "networks": ["outside"]}

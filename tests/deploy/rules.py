@@ -25,8 +25,9 @@ SECRETS = {
     "grin": {"downloader", "orchestrator", "operator"},
     "store": {"uploader", "operator"},
 }
-# The demo's own, in volumes: who reads them, and who makes them.
+# The demo's own, in volumes: who reads and who makes them. Who wrote a configuration would command all others.
 SECRET_VOLUMES = {
+    "demo-config": ({"prepare", "orchestrator", "operator", *STAGES}, {"simulator"}),
     "demo-gpg": ({"decryptor"}, {"simulator"}),
     "demo-grin": ({"downloader", "orchestrator", "operator"}, {"simulator"}),
     "s3-keys": ({"uploader", "operator", "s3"}, {"s3-keys"}),

@@ -57,6 +57,7 @@ WEAKENED: list[tuple[str, str, object]] = [
     ("secrets_for_those_who_need_them", "decryptor.secrets", [{"source": "gpg", "target": "/data/gpg"}]),
     ("demo_secrets", "uploader.volumes", ["s3-keys:/run/s3:ro", "demo-gpg:/run/demo/gpg:ro"]),
     ("demo_secrets", "decryptor.volumes", ["demo-gpg:/run/demo/gpg"]),
+    ("demo_secrets", "extractor.volumes", ["demo-config:/run/demo/config"]),
     ("no_secret_in_the_environment", "uploader.environment", {"AWS_SECRET_ACCESS_KEY": "abc"}),
     ("no_secret_in_the_environment", "decryptor.environment", {"GPG_PASSPHRASE": "${PASSPHRASE:-}"}),
     ("networks", "decryptor.networks", ["metrics", "outside"]),
@@ -116,7 +117,9 @@ def test_the_stages_are_the_same_everywhere() -> None:
 def test_the_metrics_network_leads_nowhere() -> None:
     """The network that decryptor, extractor and modifier are on is internal, and every network is one of ours."""
     networks = PROJECT.whole["networks"]
-    assert networks["metrics"] == {"internal": True}
+    # No address of the host's in it: an internal network would still lead to what the host serves.
+    inhibited = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+    assert networks["metrics"] == {"internal": True, "driver_opts": inhibited}
     assert set(networks) == set().union(*NETWORKS.values())
     assert not any((network or {}).get("external") for network in networks.values())
 
