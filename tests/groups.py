@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-GROUPS = (["board"], ["e2e", "simulator"], ["containers"], [], ["monitoring"], ["stages", "deploy"])
+GROUPS = (["board"], ["containers"], [], ["e2e", "simulator"], ["monitoring"], ["stages", "deploy"])
 AT_ONCE = 2
 
 
