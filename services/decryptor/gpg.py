@@ -40,6 +40,11 @@ class Outcome:
         return self.code == 0 and "DECRYPTION_OKAY" in self.status and "BADMDC" not in self.status
 
     @property
+    def killed_by(self) -> int | None:
+        """The signal that ended gpg, when it was somebody else's: the kernel's, short of memory, for instance."""
+        return -self.code if self.code < 0 and not self.late else None
+
+    @property
     def intact(self) -> bool:
         """The integrity packet was there and matches."""
         return "GOODMDC" in self.status

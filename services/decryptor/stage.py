@@ -12,7 +12,7 @@ from common.errors import ConfigError
 from common.ledger import last, now
 from common.options import complaints
 from common.settings import Seconds, Section, Size
-from common.stage import Book, Facts, Halt, Redo, Reject, Stage
+from common.stage import Book, Facts, Halt, Redo, Reject, Retry, Stage
 from services.decryptor.gpg import Gpg, Outcome
 
 
@@ -61,6 +61,8 @@ class Decryptor(Stage):
             target.unlink(missing_ok=True)
             if outcome.disk_error:
                 raise OSError(outcome.disk_error, os.strerror(outcome.disk_error), str(target))
+            if outcome.killed_by:
+                raise _killed(outcome.killed_by)
             raise self._verdict(outcome, options, book)
         Decryptor._opened_at = now()
         durable.fsync_path(target)
@@ -111,6 +113,14 @@ class Decryptor(Stage):
         """
         halted = last(book.events, "halted", stage=self.row.name)
         return halted is not None and str(halted["time"]) < self._opened_at
+
+
+def _killed(number: int) -> Retry:
+    """Says nothing about the book: the kernel does that where memory is short."""
+    return Retry(
+        f"gpg was killed by signal {number} in the middle of the archive.",
+        "If memory was short, give it more: memory_limit, or a container's mem_limit. Then retry the book.",
+    )
 
 
 def _reject(outcome: Outcome, options: Options) -> Reject | None:

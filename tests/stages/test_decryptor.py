@@ -16,7 +16,7 @@ import pytest
 from decrypting import PLAIN, Desk, encrypt, end_agent
 
 from common import ledger
-from common.stage import Halt, Redo, Reject
+from common.stage import Halt, Redo, Reject, Retry
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +237,19 @@ def test_no_passphrase(tmp_path: Path, lack: str) -> None:
     (tmp_path / "passphrase").write_text("") if lack == "empty" else (tmp_path / "passphrase").unlink()
     assert any("passphrase" in problem for problem in desk.stage.check())
     desk.stage.close()
+
+
+def test_a_gpg_that_is_killed_says_nothing_of_the_book(
+    tmp_path: Path, good: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the kernel does where memory is short: the book is tried again, and no archive is called damaged."""
+    (tmp_path / "bin").mkdir()
+    gpg = tmp_path / "bin" / "gpg"
+    gpg.write_text(f'#!/bin/sh\ncase "$*" in *--decrypt*) kill -9 $$;; esac\nexec {shutil.which("gpg")} "$@"\n')
+    gpg.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{gpg.parent}:{os.environ['PATH']}")
+    desk = Desk(tmp_path)
+    error = desk.verdict(good)
+    desk.close()
+    assert type(error) is Retry
+    assert error.reason == "gpg was killed by signal 9 in the middle of the archive."
