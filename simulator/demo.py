@@ -35,7 +35,7 @@ def serve() -> int:
 
 
 def _problem() -> str:
-    if any(path.name != "lost+found" for path in _DATA.iterdir()):
+    if _occupied(_DATA):
         return f"A library's own files are in this project's volume. Give the demo a project of its own: {_ALONE}"
     store, keys = os.environ.get("DONE_BUCKET"), os.environ.get("STORE_ACCESS")
     if store and keys != "/run/s3/aws":
@@ -44,6 +44,16 @@ def _problem() -> str:
         here = "The demo's volumes belong to user 10001: leave GRIN_PIPELINE_USER unset for it."
         return f"User {os.getuid()} cannot write there. {here}"
     return ""
+
+
+def _occupied(folder: Path) -> bool:
+    """Whether somebody has files there; what this user may not look into is somebody's."""
+    try:
+        return any(path.name != "lost+found" for path in folder.iterdir())
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
 
 
 def _passphrase(path: Path) -> Path:
