@@ -31,7 +31,9 @@ RUN if [ -f /tmp/apt.txt ]; then \
     fi \
     && rm -f /tmp/apt.txt /tmp/constraints.txt \
     && install -d -o 10001 -g 10001 /data /demo \
-    && install -d /etc/grin-pipeline/secrets
+    && install -d /etc/grin-pipeline/secrets \
+    # Nobody in here becomes somebody else.
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=code /app /app
 ENV STAGE=${STAGE} \

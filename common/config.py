@@ -74,8 +74,8 @@ def load(
 
 
 def _find(path: Path | None, environ: Mapping[str, str]) -> Path:
-    listed = environ.get(f"{PREFIX}CONFIG")
-    named = [path] if path else [Path(place) for place in listed.split(os.pathsep)] if listed else []
+    listed = environ.get(f"{PREFIX}CONFIG", "").split(os.pathsep)
+    named = [path] if path else [Path(place) for place in listed if place]
     places = named or list(PLACES)
     for place in places:
         if place.is_file():

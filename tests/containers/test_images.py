@@ -186,3 +186,9 @@ def test_a_change_of_code_rebuilds_in_seconds(copied: tuple[Path, str], figure: 
     # The last layer is the empty folder of WORKDIR, if there is one.
     assert differing and all(number >= len(before) - 2 for number in differing)
     assert changed < 20
+
+
+def test_nobody_becomes_somebody_else(service: str, made: Image) -> None:
+    """No program of the image runs as another user than who starts it, not even one of the base's."""
+    search = ("find", name_of(service), "/", "-xdev", "-type", "f", "-perm", "/6000")
+    assert docker("run", "--rm", "--user", "0", "--entrypoint", *search) == ""
