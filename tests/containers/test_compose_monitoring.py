@@ -38,6 +38,8 @@ def watched(project: Project) -> Iterator[tuple[Project, Prometheus]]:
     later = barcodes(project)[: BOOKS // 2]
     project.order("grin-pipeline", "hold", *later)
     project.order("grin-pipeline", "pause", "downloader")
+    # One that was killed has told nobody that its figures have ended.
+    docker("volume", "rm", "--force", f"{project.name}_prometheus")
     project.up("--scale", f"decryptor={DECRYPTORS}")
     prometheus = reached(project)
     project.until(lambda: prometheus.figure("sum(up)") == DECRYPTORS + 5, 60, "Every replica is scraped")
