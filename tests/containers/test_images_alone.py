@@ -19,7 +19,7 @@ from tests.containers.single import Alone, Place, alone, simulator
 pytestmark = pytest.mark.slow
 BOOKS = 6
 SECRETS = {"downloader": ["grin"], "orchestrator": ["grin"], "decryptor": ["gpg"]}
-# What the brief asks of a start, in seconds; the grace of a stop is 25.
+# The most that a start, and a stop without a book in hand, may take, in seconds.
 _START, _STOP = 2.0, 8.0
 _TRIES = 3
 
