@@ -27,10 +27,14 @@ def said(what: object) -> str:
         return f"({type(what).__name__}, which cannot be shown)"
 
 
+def ourselves() -> str:
+    """Whom a file must belong to so that this process may use it, in words."""
+    return f"the user of this process (uid {os.geteuid()})"
+
+
 def refusal(error: OSError) -> str:
     """What the system refused, ending in a full stop; where it is somebody else's, with whose it should be."""
-    whose = f" Let it belong to the user of this process (uid {os.geteuid()})." if error.errno == errno.EACCES else ""
-    return f"{error.strerror}.{whose}"
+    return f"{error.strerror}.{f' Let it belong to {ourselves()}.' if error.errno == errno.EACCES else ''}"
 
 
 class PipelineError(Exception):

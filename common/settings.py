@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from pathlib import Path
@@ -16,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from common.errors import LONGEST_DELAY, ConfigError
+from common.errors import LONGEST_DELAY, ConfigError, ourselves
 from common.sizes import parse_size
 
 
@@ -83,7 +82,7 @@ def _secret(inline: SecretStr | None, file: Path | None) -> str | None:
     except UnicodeDecodeError:
         raise ConfigError([f"The secret file {file} is not UTF-8 text."]) from None
     except OSError as error:
-        cure = f"Put the secret there, and let it belong to the user of this process (uid {os.geteuid()})."
+        cure = f"Put the secret there, and let it belong to {ourselves()}."
         raise ConfigError([f"The secret file {file} cannot be read: {error.strerror}. {cure}"]) from None
     return text.removesuffix("\n").removesuffix("\r")
 

@@ -21,7 +21,7 @@ from google.auth import exceptions, transport
 from google.oauth2 import credentials as person
 from google.oauth2 import service_account
 
-from common.errors import Halt
+from common.errors import Halt, ourselves
 from common.grin.errors import Away, Passing
 from common.settings import GrinSettings
 
@@ -178,7 +178,7 @@ def read_info(settings: GrinSettings) -> dict[str, Any]:
 
 
 def _cure(error: OSError) -> str:
-    return f"Let it belong to the user of this process (uid {os.geteuid()})." if error.errno == errno.EACCES else _CURE
+    return f"Let it belong to {ourselves()}." if error.errno == errno.EACCES else _CURE
 
 
 def _check_mode(file: Path) -> None:

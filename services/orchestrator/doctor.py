@@ -7,7 +7,6 @@ token can have; into a done bucket in an object store, a hidden object. It leave
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, contextmanager
@@ -18,7 +17,7 @@ from rich.text import Text
 
 from common import run as stage_run
 from common.config import Settings
-from common.errors import ConfigError
+from common.errors import ConfigError, ourselves
 from services.orchestrator import probes
 from services.orchestrator.findings import MUST, OK, WARNING, Finding
 from services.orchestrator.mounts import judge, mount_of
@@ -98,9 +97,7 @@ def _probed(settings: Settings, claims: int, skip: Skipped = ()) -> Iterator[Fin
                 if name not in skip:
                     yield from _guarded(name, look, place)
     except PermissionError as error:
-        whose = (
-            f"Let the folder belong to the user of this process (uid {os.geteuid()}), or give it the right to write."
-        )
+        whose = f"Let the folder belong to {ourselves()}, or give it the right to write."
         yield Finding("probes", MUST, f"Nothing can be tried out: {error}.", whose)
     except OSError as error:
         yield Finding("probes", MUST, f"Nothing can be tried out: {error}.", _REFUSED)

@@ -61,7 +61,7 @@ def docker(*arguments: str, check: bool = True) -> str:
     """What the engine's command says on standard output; when it fails, the test does."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0 or not check, f"docker {' '.join(arguments)}: {done.stdout}{done.stderr}"
-    return done.stdout
+    return done.stdout.strip()
 
 
 def name_of(service: str) -> str:

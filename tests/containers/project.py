@@ -18,22 +18,15 @@ from urllib.request import urlopen
 
 from testcontainers.compose import ComposeContainer, DockerCompose
 
-ROOT = Path(__file__).parents[2]
+from tests.containers.images import ROOT, STAGES, docker
+
 BOOKS, POISONED = 20, 3
-STAGES = ("downloader", "decryptor", "extractor", "modifier", "uploader")
 INPUT = dict(zip(STAGES, ("00_to_download", "01_incoming", "02_decrypted", "03_extracted", "04_modified"), strict=True))
 LAST = "05_uploaded"
 SERVICES = ("simulator", "orchestrator", *STAGES)
 MONITORING = ("prometheus", "grafana")
 WITHOUT_MONITORING = tuple(word for name in MONITORING for word in ("--scale", f"{name}=0"))
 _OF_A_BOARD = ("/demo/pipeline", "/demo/processing", "/demo/done")
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    """What the engine's command says."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 or not check, f"docker {' '.join(arguments)}: {done.stderr}"
-    return done.stdout.strip()
 
 
 def free_ports(count: int) -> list[int]:

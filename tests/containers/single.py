@@ -94,12 +94,6 @@ class Alone:
         """The engine's name of it."""
         return str(self._inner.id)
 
-    @property
-    def address(self) -> str:
-        """Its address in the one network that it is in."""
-        self._inner.reload()
-        return str(next(iter(self._inner.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"])
-
     def said(self, **how: bool) -> str:
         """Standard output and standard error."""
         return str(self._inner.logs(**how).decode())
