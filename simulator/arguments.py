@@ -40,6 +40,7 @@ def serving_options(args: argparse.Namespace, added: list[str]) -> Options:
         only=added if args.books == 0 else [],
         limits=limits,
         token_lifetime=args.token_lifetime,
+        person=_person(args.credentials_in),
         faults=[*args.fault, *every_fault(args.every_fault)],
         fault_seed=args.fault_seed,
         inventory=args.inventory,
@@ -64,6 +65,16 @@ def _maker(args: argparse.Namespace) -> Callable[[str], Path] | None:
     return Binder(args.folder / "on-demand", args.library, args.seed, args.pages, passphrase)
 
 
+def _person(file: Path | None) -> dict[str, str] | None:
+    if file is None:
+        return None
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        return {name: str(facts[name]) for name in ("client_id", "client_secret", "refresh_token")}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{file} is no authorised user's file: {error!r}") from None
+
+
 def _add_making(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--folder", type=Path, required=True, help="the library's folder")
@@ -82,6 +93,7 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
     add("--listen", default="127.0.0.1", metavar="HOST", help="where it can be reached; in a container 0.0.0.0")
     add("--known-as", default="127.0.0.1", metavar="HOST", help="the host in the addresses that it gives")
     add("--credentials-out", type=Path, help="where to write an authorised user's file")
+    add("--credentials-in", type=Path, help="an authorised user's file to accept, instead of one that is made")
     add("--service-account-out", type=Path, help="where to write a service account's key file")
     add("--client-secret-out", type=Path, help="where to write an installed client's file")
     add("--state", type=_state, action="append", default=[], metavar="BARCODE=STATE", help="not CONVERTED at the start")

@@ -42,6 +42,8 @@ class Options:
     """The barcodes that are offered; empty for all of the folder."""
     limits: Limits = field(default_factory=Limits)
     token_lifetime: float = 3600
+    person: Mapping[str, str] | None = None
+    """The client's and the person's secrets, as an authorised user's file has them; None: made anew."""
     faults: Iterable[Fault] = ()
     fault_seed: int = 1
     inventory: int = 0
@@ -68,7 +70,7 @@ class GrinServer:
         options = options or Options()
         self.library = library
         self.faults = Faults(options.faults, options.fault_seed)
-        self.tokens = TokenOffice(options.token_lifetime)
+        self.tokens = TokenOffice(options.token_lifetime, options.person)
         books = Books(read_facts(folder, options.only), _inventory(options))
         self.holdings = Holdings(books, options.states, options.limits, self._fails, Clock(options.speed))
         self.control = Control(self.faults, self.holdings)

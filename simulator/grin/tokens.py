@@ -32,18 +32,14 @@ class Refused(Exception):  # noqa: N818 - an answer of OAuth
 class TokenOffice:
     """Gives access tokens out, for `lifetime` seconds each, and knows which of them hold."""
 
-    def __init__(self, lifetime: float) -> None:
+    def __init__(self, lifetime: float, person: Mapping[str, str] | None = None) -> None:
         self.token_uri = ""
         self.auth_uri = ""
         self._consents = ConsentDesk()
         self._lifetime = lifetime
         self._lock = threading.Lock()
         self._expiries: dict[str, float] = {}
-        self._person = {
-            "client_id": f"{secrets.token_hex(8)}.apps.googleusercontent.com",
-            "client_secret": secrets.token_urlsafe(24),
-            "refresh_token": _refresh_token(),
-        }
+        self._person = dict(person or _somebody())
         self._refresh_tokens = {self._person["refresh_token"]}
 
     def authorised_user(self) -> dict[str, str]:
@@ -150,6 +146,14 @@ class TokenOffice:
         except (ValueError, IndexError, binascii.Error, InvalidSignature):
             raise Refused("invalid_grant") from None
         return claims
+
+
+def _somebody() -> dict[str, str]:
+    return {
+        "client_id": f"{secrets.token_hex(8)}.apps.googleusercontent.com",
+        "client_secret": secrets.token_urlsafe(24),
+        "refresh_token": _refresh_token(),
+    }
 
 
 def _refresh_token() -> str:

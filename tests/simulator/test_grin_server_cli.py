@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,10 +17,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from common.errors import StageError
 from common.grin.client import GrinClient
 from tests.simulator.grin_server import BARCODES, client_settings, make_books
 
 ROOT = Path(__file__).parents[2]
+PYTHONPATH = {**os.environ, "PYTHONPATH": str(ROOT)}
 SIMULATOR = [sys.executable, "-m", "simulator"]
 
 
@@ -148,3 +151,28 @@ def test_an_end_while_books_are_made(tmp_path: Path) -> None:
         began = time.monotonic()
         assert process.wait(20) == 0
         assert time.monotonic() - began < 5
+
+
+def test_given_credentials(tmp_path: Path) -> None:
+    """An authorised user's file that is given is accepted, by every server to which it is given; another one is not."""
+    given, other = tmp_path / "given.json", tmp_path / "other.json"
+    secrets = {"client_id": "demo", "client_secret": "no secret"}
+    for path, token in ((given, "none either"), (other, "somebody's")):
+        path.touch(0o600)
+        path.write_text(json.dumps({"type": "authorized_user", **secrets, "refresh_token": token}))
+    folder = make_books(tmp_path / "library")
+    for _ in range(2):
+        order = ["--books", "0", "--credentials-in", str(given), "--until-stdin-closes"]
+        with serving(folder, *order) as (_, told), client(told, given) as grin:
+            assert set(grin.barcodes("converted")) == set(BARCODES)
+    with serving(folder, *order) as (_, told), client(told, other) as grin, pytest.raises(StageError):
+        list(grin.barcodes("converted"))
+
+
+def test_credentials_that_are_none(tmp_path: Path) -> None:
+    """A file that holds no person's credentials is refused with its name."""
+    (tmp_path / "key.json").write_text('{"type": "service_account"}')
+    command = [*SIMULATOR, "serve", "--folder", str(tmp_path), "--books", "0", "--credentials-in", "key.json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=PYTHONPATH, check=False)
+    assert done.returncode == 2
+    assert "key.json is no authorised user's file" in done.stderr
