@@ -1,0 +1,1 @@
+"""What Kubernetes is given: rendered, held to schemas and rules, and played."""

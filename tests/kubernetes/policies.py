@@ -1,0 +1,234 @@
+"""What a whole render lets happen: who reaches whom, what a drain may do, how long a worker may take to stop.
+
+A rule a function, over all documents of a combination: it yields what is wrong, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+from typing import Any
+
+import yaml
+
+from common.settings import GlobalSettings
+from tests.kubernetes.combinations import Render
+from tests.kubernetes.references import chosen, ports
+from tests.kubernetes.rules import reads_a_secret
+from tests.kubernetes.workloads import Document, in_line, labels, name, pod, title
+
+Rule = Callable[[Render], Iterator[str]]
+RULES: dict[str, Rule] = {}
+
+NETWORK = "network-policies"
+# The cluster itself, the node, a cloud's metadata, and whatever else is nobody's but the library's.
+INSIDE = [
+    ip_network(text)
+    for text in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.168.0.0/16", "::/8", "64:ff9b::/96", "fc00::/7", "fe80::/10", "fd00:ec2::254/128"),
+    )
+]
+DNS = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+    "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+}
+MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+SIMULATOR = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "simulator"}}}
+HTTPS = {("TCP", 443)}
+ENFORCED = {f"pod-security.kubernetes.io/{how}": "restricted" for how in ("enforce", "warn", "audit")}
+
+
+def rule(check: Rule) -> Rule:
+    """Enters a rule under its function's name."""
+    RULES[check.__name__] = check
+    return check
+
+
+def networked(check: Rule) -> Rule:
+    """A rule for renders with the network policies."""
+
+    def only(render: Render) -> Iterator[str]:
+        if NETWORK in render.components:
+            yield from check(render)
+
+    RULES[check.__name__] = only
+    return only
+
+
+def ways(render: Render, workload: Document, direction: str) -> list[Document] | None:
+    """What policies let a pod do in a direction, added up; None where no policy says anything, and all is allowed."""
+    selecting = [
+        policy["spec"]
+        for policy in render.kind("NetworkPolicy")
+        if direction in policy["spec"]["policyTypes"] and chosen(policy["spec"]["podSelector"], labels(workload))
+    ]
+    return [way for spec in selecting for way in spec.get(direction.lower()) or ()] if selecting else None
+
+
+def _open(way: Document) -> set[tuple[str, Any]]:
+    return {(port.get("protocol", "TCP"), port.get("port")) for port in way.get("ports") or [{}]}
+
+
+@networked
+def deny_all(render: Render) -> Iterator[str]:
+    """Nobody reaches anybody unless another policy says so."""
+    whole: Document = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    if not any(one["spec"] == whole for one in render.kind("NetworkPolicy")):
+        yield "nothing is denied by default"
+    for workload in render.workloads:
+        for direction in ("Ingress", "Egress"):
+            if ways(render, workload, direction) is None:
+                yield f"{title(workload)}: {direction} is free"
+
+
+@networked
+def outside(render: Render) -> Iterator[str]:
+    """Only who asks GRIN, or an object store, reaches the world, by https, and names; the others reach nobody."""
+    allowed = {"downloader", "orchestrator"} | ({"uploader"} if "s3" in render.components else set())
+    for workload in render.workloads:
+        reaches: set[str] = set()
+        for way in ways(render, workload, "Egress") or ():
+            for peer in way.get("to") or [{}]:
+                reaches.add(_reached(peer, _open(way)))
+        wanted = {"names", "the world by https"} if _may(workload, allowed) else set()
+        if any(name(one) == "simulator" for one in render.workloads) and name(workload) in {
+            "downloader",
+            "orchestrator",
+        }:
+            wanted.add("the demo's GRIN")
+        if reaches != wanted:
+            yield f"{title(workload)} reaches {sorted(reaches)}, and needs {sorted(wanted)}"
+
+
+def _may(workload: Document, allowed: set[str]) -> bool:
+    return labels(workload).get("app.kubernetes.io/name") in allowed
+
+
+def _reached(peer: Document, open_: set[tuple[str, Any]]) -> str:
+    if peer == DNS and open_ == {("UDP", 53), ("TCP", 53)}:
+        return "names"
+    if set(peer) == {"ipBlock"} and open_ == HTTPS:
+        return "the world by https"
+    if peer == SIMULATOR and open_ == {("TCP", "http")}:
+        return "the demo's GRIN"
+    return f"{peer or 'everybody'} at {sorted(map(str, open_))}"
+
+
+@rule
+def nothing_inside(render: Render) -> Iterator[str]:
+    """The world is what is outside: not the cluster, not the node, not a cloud's metadata, in either address family."""
+    for policy in render.kind("NetworkPolicy"):
+        for way in policy["spec"].get("egress") or ():
+            for peer in way.get("to") or ():
+                block = peer.get("ipBlock")
+                if block:
+                    yield from (f"{title(policy)} opens {net}" for net in _within(block))
+
+
+def _within(block: Document) -> Iterator[Any]:
+    opened = ip_network(block["cidr"])
+    spared = [ip_network(text) for text in block.get("except", ())]
+    for net in INSIDE:
+        if net.version == opened.version and net.overlaps(opened):
+            same = [one for one in spared if one.version == net.version]
+            if not any(net.subnet_of(one) for one in same):  # type: ignore[arg-type]
+                yield net
+
+
+@networked
+def visitors(render: Render) -> Iterator[str]:
+    """The line's pods are visited only from the namespace of the monitoring, and only where they give figures."""
+    for workload in render.workloads:
+        seen = [
+            (peer, port)
+            for way in ways(render, workload, "Ingress") or ()
+            for peer in way.get("from") or [{}]
+            for _, port in _open(way)
+            if port is None or isinstance(port, int) or port in ports(workload)
+        ]
+        for peer, port in seen:
+            if in_line(workload) and (peer != MONITORING or port not in {"metrics", "board"}):
+                yield f"{title(workload)} is visited by {peer or 'everybody'} at {port}"
+        if in_line(workload) and not seen:
+            yield f"{title(workload)} gives figures to nobody"
+
+
+@rule
+def simulated(render: Render) -> Iterator[str]:
+    """The demo's GRIN is asked by those who ask GRIN, and itself asks nobody."""
+    for workload in (one for one in render.workloads if name(one) == "simulator"):
+        if ways(render, workload, "Egress") != []:
+            yield "the simulator reaches somebody"
+        for way in ways(render, workload, "Ingress") or [{}]:
+            askers = {
+                name(one)
+                for peer in way.get("from") or ()
+                for one in render.workloads
+                if set(peer) == {"podSelector"} and chosen(peer["podSelector"], labels(one))
+            }
+            if askers != {"downloader", "orchestrator"}:
+                yield f"the simulator is asked by {sorted(askers) or 'everybody'}"
+
+
+@rule
+def enforced(render: Render) -> Iterator[str]:
+    """The cluster itself refuses a pod in this namespace that is less careful."""
+    for one in render.kind("Namespace"):
+        if not ENFORCED.items() <= one["metadata"].get("labels", {}).items():
+            yield f"{title(one)} does not enforce restricted"
+
+
+@rule
+def drains(render: Render) -> Iterator[str]:
+    """Every Deployment of the line has one disruption budget, and no budget ever blocks a drain."""
+    budgets = render.kind("PodDisruptionBudget")
+    for workload in filter(in_line, render.workloads):
+        held = [one for one in budgets if chosen(one["spec"]["selector"], labels(workload))]
+        if len(held) != 1:
+            yield f"{title(workload)} has {len(held)} disruption budgets"
+    for one in budgets:
+        free = str(one["spec"].get("maxUnavailable", 0))
+        # A percentage is rounded up: of one worker, one may go.
+        if free not in {"1", "50%"} or one["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+            yield f"{title(one)} can block a drain, or lets all of its pods go at once"
+
+
+@rule
+def grace(render: Render) -> Iterator[str]:
+    """Kubernetes waits for a stopping worker longer than the worker itself takes to finish or hand back its book."""
+    for workload in filter(in_line, render.workloads):
+        given = pod(workload).get("terminationGracePeriodSeconds", 30)
+        own = _grace(render)
+        if given <= own + 5:
+            yield f"{title(workload)} is killed after {given} s, and takes up to {own} s"
+
+
+def settings(render: Render) -> dict[str, str]:
+    """The keys of the configuration that overlays and components set."""
+    return {
+        key: value
+        for one in render.kind("ConfigMap")
+        if name(one).startswith("grin-pipeline-settings")
+        for key, value in one["data"].items()
+    }
+
+
+def configuration(render: Render) -> dict[str, Any]:
+    """The configuration file that the pods are given."""
+    found = [one for one in render.kind("ConfigMap") if name(one).startswith("grin-pipeline-config-")]
+    whole: dict[str, Any] = yaml.safe_load(found[0]["data"]["config.yaml"])
+    return whole
+
+
+def _grace(render: Render) -> float:
+    default = configuration(render)["global"].get("grace", GlobalSettings.model_fields["grace"].default)
+    return float(settings(render).get("GRIN_PIPELINE_GLOBAL__GRACE", default))
+
+
+@rule
+def no_secret_in_the_settings(render: Render) -> Iterator[str]:
+    """What is set for all pods names at most where a secret lies."""
+    for key, value in settings(render).items():
+        if reads_a_secret(key, value):
+            yield f"{key} is a secret"

@@ -1,0 +1,258 @@
+"""What must hold for each workload beyond `restricted`, a rule a function: it yields what is wrong, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.kubernetes.workloads import ORCHESTRATOR, STAGE, Document, component, containers, in_line, labels, name, pod
+
+Rule = Callable[[Document], Iterator[str]]
+RULES: dict[str, Rule] = {}
+
+SECRETS = {
+    "gpg": {"decryptor", "simulator"},
+    "grin": {"downloader", "orchestrator", "simulator"},
+    "store": {"uploader"},
+}
+# Path of liveness, path of readiness, and the port that the image listens on.
+PROBES = {
+    STAGE: ("/healthz", "/readyz", 8000),
+    ORCHESTRATOR: ("/healthz", "/readyz", 8080),
+    "simulator": ("/_simulator/queue", "/_simulator/queue", 8000),
+}
+CLAIM, CONFIG = "grin-pipeline-data", "/etc/grin-pipeline/config.yaml"
+_SECRETS = "/etc/grin-pipeline/secrets/"
+_HASH = r"-[a-z0-9]{10}"
+_IMAGE = re.compile(r"(?P<name>grin-pipeline/[a-z0-9-]+):(?P<tag>\d+\.\d+\.\d+)")
+_SECRET_WORDS = re.compile(r"SECRET|PASSWORD|PASSPHRASE|TOKEN|CREDENTIAL|(^|[_-])KEY", re.IGNORECASE)
+_UNITS = {"": 1.0, "m": 1e-3, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
+
+
+def rule(check: Rule) -> Rule:
+    """Enters a rule under its function's name."""
+    RULES[check.__name__] = check
+    return check
+
+
+def line(check: Rule) -> Rule:
+    """A rule that is only for those that work on the board all the time."""
+
+    def only(workload: Document) -> Iterator[str]:
+        if in_line(workload):
+            yield from check(workload)
+
+    RULES[check.__name__] = only
+    return only
+
+
+def amount(text: object) -> float:
+    """A quantity of Kubernetes, such as 100m or 1Gi."""
+    number, unit = re.fullmatch(r"([\d.]+)([A-Za-z]*)", str(text)).groups()  # type: ignore[union-attr]
+    return float(number) * _UNITS[unit]
+
+
+def reads_a_secret(key: str, value: object) -> bool:
+    """Whether an entry of the environment is a secret; where one lies is none."""
+    return bool(_SECRET_WORDS.search(key)) and not str(value).startswith("/")
+
+
+def mounts(container: Document) -> list[Document]:
+    """A container's mounts."""
+    return list(container.get("volumeMounts") or ())
+
+
+def _volumes(workload: Document, kind: str) -> dict[str, Document]:
+    return {volume["name"]: volume[kind] for volume in pod(workload).get("volumes") or () if kind in volume}
+
+
+def _main(workload: Document) -> Document:
+    return next(one for one in pod(workload)["containers"] if one["name"] == "main")
+
+
+@rule
+def numeric_user(workload: Document) -> Iterator[str]:
+    """User and group are numbers above those of the system's own, and never root's."""
+    common = pod(workload).get("securityContext") or {}
+    for one in containers(workload):
+        own = {**common, **(one.get("securityContext") or {})}
+        for key in ("runAsUser", "runAsGroup"):
+            if not (isinstance(own.get(key), int) and own[key] >= 1000):
+                yield f"{one['name']}: {key} is {own.get(key)}"
+
+
+@rule
+def read_only_root(workload: Document) -> Iterator[str]:
+    """The root file system is read-only."""
+    for one in containers(workload):
+        if (one.get("securityContext") or {}).get("readOnlyRootFilesystem") is not True:
+            yield f"{one['name']} can write to its root"
+
+
+@rule
+def scratch(workload: Document) -> Iterator[str]:
+    """What can be written besides the claim has an end to it."""
+    for key, volume in _volumes(workload, "emptyDir").items():
+        if not (volume or {}).get("sizeLimit"):
+            yield f"{key} grows without end"
+
+
+@rule
+def no_token(workload: Document) -> Iterator[str]:
+    """No pod can speak with the cluster."""
+    if pod(workload).get("automountServiceAccountToken") is not False:
+        yield "it is given a token"
+    for key, volume in _volumes(workload, "projected").items():
+        if any("serviceAccountToken" in source for source in volume.get("sources", ())):
+            yield f"{key} is a token"
+
+
+@rule
+def no_service_links(workload: Document) -> Iterator[str]:
+    """The namespace's Services add nothing to the environment, from which the configuration is read."""
+    if pod(workload).get("enableServiceLinks") is not False:
+        yield "Services add to its environment"
+
+
+@rule
+def resources(workload: Document) -> Iterator[str]:
+    """Every container says what it needs, and is held to what it may take."""
+    for one in containers(workload):
+        said = one.get("resources") or {}
+        for key in ("cpu", "memory"):
+            least, most = (said.get(which, {}).get(key) for which in ("requests", "limits"))
+            if least is None or most is None:
+                yield f"{one['name']} has no request or no limit of {key}"
+            elif amount(least) > amount(most):
+                yield f"{one['name']} asks for more {key} than it may take"
+
+
+@rule
+def probes(workload: Document) -> Iterator[str]:
+    """Whatever serves is asked at the port it listens on: whether it has started, lives, and is ready."""
+    if workload["kind"] != "Deployment":
+        return
+    alive, ready, port = PROBES.get(component(workload), ("", "", 0))
+    main = _main(workload)
+    named = {entry.get("name"): entry["containerPort"] for entry in main.get("ports") or ()}
+    for kind, path in (("startup", alive), ("liveness", alive), ("readiness", ready)):
+        asked = (main.get(f"{kind}Probe") or {}).get("httpGet") or {}
+        if asked.get("path") != path or named.get(asked.get("port"), asked.get("port")) != port:
+            yield f"{kind} is not asked by {path} at port {port}"
+
+
+@rule
+def secrets_for_those_who_need_them(workload: Document) -> Iterator[str]:
+    """A secret is there only where it is used: in one container, as files at its usual place, read-only."""
+    given = {}
+    for key, volume in _volumes(workload, "secret").items():
+        secret = re.sub(rf"^grin-pipeline-(\w+?)({_HASH})?$", r"\1", volume["secretName"])
+        given[secret] = key
+        if len(pod(workload)["volumes"]) != len({entry["name"] for entry in pod(workload)["volumes"]}):
+            yield "two volumes have one name"
+    wanted = {secret for secret, readers in SECRETS.items() if _who(workload) in readers}
+    if set(given) != wanted:
+        yield f"secrets are {sorted(given)}, needed are {sorted(wanted)}"
+    for one in containers(workload):
+        for mount in mounts(one):
+            for secret in (secret for secret, key in given.items() if key == mount["name"]):
+                if one["name"] != "main" or mount["mountPath"] != _SECRETS + secret or not mount.get("readOnly"):
+                    yield f"{one['name']} has {secret} at {mount['mountPath']}, or can write to it"
+
+
+def _who(workload: Document) -> str:
+    return labels(workload).get("app.kubernetes.io/name", name(workload))
+
+
+@rule
+def secret_modes(workload: Document) -> Iterator[str]:
+    """A secret's file is for its user and group only."""
+    for key, volume in _volumes(workload, "secret").items():
+        modes = [volume.get("defaultMode", 0o644), *(item.get("mode", 0) for item in volume.get("items") or ())]
+        if any(mode & 0o337 for mode in modes):
+            yield f"{key} can be read by everybody, or written to"
+
+
+@rule
+def no_secret_in_the_environment(workload: Document) -> Iterator[str]:
+    """Environment and arguments, which everybody who may look at a pod sees, name at most where a secret lies."""
+    for one in containers(workload):
+        for entry in one.get("env") or ():
+            if "secretKeyRef" in (entry.get("valueFrom") or {}) or reads_a_secret(entry["name"], entry.get("value")):
+                yield f"{one['name']}: {entry['name']} is a secret"
+        if any("secretRef" in source for source in one.get("envFrom") or ()):
+            yield f"{one['name']}: a whole Secret is in the environment"
+        for word in (*(one.get("command") or ()), *(one.get("args") or ())):
+            key, separator, value = word.partition("=")
+            if separator and reads_a_secret(key, value):
+                yield f"{one['name']}: {key} is a secret"
+
+
+@rule
+def images(workload: Document) -> Iterator[str]:
+    """Images are the line's own, of one release; the doctor is the orchestrator's."""
+    for one in containers(workload):
+        found = _IMAGE.fullmatch(one["image"])
+        wanted = ORCHESTRATOR if one["name"] == "doctor" or workload["kind"] != "Deployment" else _who(workload)
+        if not found or found["name"] != f"grin-pipeline/{wanted}":
+            yield f"{one['name']} runs {one['image']}"
+
+
+@line
+def replaced(workload: Document) -> Iterator[str]:
+    """Stages are replaced one by one, with nobody missing, and whoever scales them decides; the orchestrator is one."""
+    spec = workload["spec"]
+    strategy = spec.get("strategy", {})
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    wanted: tuple[Any, int | None] = ({"type": "Recreate"}, 1)
+    if component(workload) == STAGE:
+        wanted = (rolling, None)
+    if (strategy, spec.get("replicas")) != wanted:
+        yield f"it is replaced by {strategy}, with {spec.get('replicas')} replicas"
+
+
+@line
+def spread(workload: Document) -> Iterator[str]:
+    """Workers of a stage are spread over the nodes, where there are several."""
+    for one in pod(workload).get("topologySpreadConstraints", ()):
+        selected = one["labelSelector"]["matchLabels"].items() <= labels(workload).items()
+        apart = "app.kubernetes.io/name" in (*one["labelSelector"]["matchLabels"], *one.get("matchLabelKeys", ()))
+        if one["topologyKey"] == "kubernetes.io/hostname" and selected and apart:
+            if one["whenUnsatisfiable"] != "ScheduleAnyway":
+                yield "a worker waits although there is room"
+            return
+    if component(workload) == STAGE:
+        yield "its workers may all be on one node"
+
+
+@line
+def one_volume(workload: Document) -> Iterator[str]:
+    """The board and the books are on one mount, whole, since a move of a book is one rename."""
+    claims = _volumes(workload, "persistentVolumeClaim")
+    if [claim["claimName"] for claim in claims.values()] != [CLAIM]:
+        yield f"claims are {claims}"
+    for one in containers(workload):
+        at = [mount for mount in mounts(one) if mount["name"] in claims or mount["mountPath"].startswith("/data")]
+        if at != [{"name": next(iter(claims), None), "mountPath": "/data"}]:
+            yield f"{one['name']} has {at}"
+
+
+@line
+def configuration(workload: Document) -> Iterator[str]:
+    """Every container reads the one configuration, and cannot write to it."""
+    maps = _volumes(workload, "configMap")
+    for one in containers(workload):
+        at = [mount for mount in mounts(one) if mount["mountPath"] == CONFIG]
+        if len(at) != 1 or at[0]["name"] not in maps or not at[0].get("readOnly"):
+            yield f"{one['name']} has no configuration, or can write to it"
+        if not any("configMapRef" in source for source in one.get("envFrom") or ()):
+            yield f"{one['name']} does not see the settings"
+
+
+@line
+def doctor_first(workload: Document) -> Iterator[str]:
+    """Nothing works on a volume that the doctor has not tried."""
+    first = next(iter(pod(workload).get("initContainers") or ()), {})
+    if first.get("args", [])[:1] != ["doctor"] or first.get("restartPolicy"):
+        yield "the volume is not tried first"
