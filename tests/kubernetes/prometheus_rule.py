@@ -1,4 +1,4 @@
-"""Writes the alerts and recording rules as what the Prometheus Operator reads: python -m tests.kubernetes.prometheus_rule."""
+"""Alerts and rules as the Prometheus Operator reads them: `python -m tests.kubernetes.prometheus_rule`."""
 
 from __future__ import annotations
 
