@@ -78,12 +78,12 @@ def test_each_alert_is_tried_both_ways(alert: Rule) -> None:
 def test_a_wrong_rule_is_noticed(promtool: str, alert: Rule, tmp_path: Path) -> None:
     """Another threshold, a clause less, another window, more patience or none: each makes a test of the alert fail."""
     survived = []
-    for number, (wrong, rule) in enumerate(mutants(alert)):
+    for number, (wrong, rule) in enumerate([("as it is", alert), *mutants(alert)]):
         (folder := tmp_path / str(number)).mkdir()
         _, said = told(promtool, "test", "rules", copy_with(folder, rule))
         if "FAILED" not in said:
             survived.append(wrong)
-    assert survived == []
+    assert survived == ["as it is"]
 
 
 @each_alert
