@@ -162,7 +162,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
     store = not arguments.no_stages
     stages = store and os.environ.get("STAGE") != "orchestrator"
     settings = config.load(arguments.config, classes="all" if stages else None, secrets=shed())
-    skip = doctor.before_start(settings) if arguments.prepare else ()
+    first = arguments.prepare or arguments.brief
+    skip = doctor.before_start(settings, brief=arguments.brief) if first else ()
     code = doctor.run(settings, terminal.console(), arguments.json, store=store, stages=stages, skip=skip)
     if arguments.prepare and code == 0:
         up.prepare(settings)
@@ -253,6 +254,8 @@ def _add_readers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     elsewhere = "only the board and its disk; stages and keys are elsewhere"
     check.add_argument("--no-stages", action="store_true", help=elsewhere)
     check.add_argument("--prepare", action="store_true", help="make the board's folders when all is well")
+    brief = "leave out what takes long; for whoever waits to start"
+    check.add_argument("--brief", action="store_true", help=brief)
     for command in (status, ls, show, check):
         command.add_argument("--json", action="store_true", help="one JSON object, or one a line for a list")
 

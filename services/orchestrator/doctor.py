@@ -6,15 +6,19 @@ token can have; into a done bucket in an object store, a hidden object. It leave
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from types import FrameType
 
 from rich.console import Console
 from rich.text import Text
 
+from common import durable
 from common import run as stage_run
 from common.config import Settings
 from common.errors import ConfigError, ourselves
@@ -30,6 +34,9 @@ CLAIMS = 10_000
 _SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), MUST: ("✗", "red")}
 _AGAIN = "Mend that, then let the doctor look again."
 _REFUSED = "See that the disk is whole, has space and may be written to; a network one may be mounted in another way."
+_SPACE = {"space for books", "space for the board", "inodes"}
+_FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
+_LONG = frozenset({"other machines", "claims", "new names"})
 _Probe = Callable[[Site], Iterator[Finding]]
 Skipped = Collection[str]
 
@@ -39,7 +46,10 @@ def run(
 ) -> int:
     """Examine everything and say it; 0 when all that must hold does, else 3. Without `store` and `stages`: the disk."""
     findings = []
-    with _ended_by_sigterm(), closing(examine(settings, CLAIMS, store=store, stages=stages, skip=skip)) as found:
+    examined = examine(settings, CLAIMS, store=store, stages=stages, skip=skip)
+    if set(skip) >= _LONG:
+        examined = _whatever_space(examined)
+    with _ended_by_sigterm(), closing(examined) as found:
         for finding in found:
             findings.append(finding)
             if not as_json:
@@ -51,10 +61,18 @@ def run(
     return 0 if fine else 3
 
 
-def before_start(settings: Settings) -> Skipped:
-    """What is left out where everything waits for this doctor: what takes long, once a board has been made."""
+def before_start(settings: Settings, *, brief: bool = False) -> Skipped:
+    """What is left out where everything waits for this doctor: what takes long, if `brief` or once there is a board."""
     # Workers that have just died look like a file server that shows no heartbeats, for as long as they are waited for.
-    return {"other machines", "claims", "new names"} if settings.global_.pipeline_dir.is_dir() else {"other machines"}
+    return _LONG if brief or settings.global_.pipeline_dir.is_dir() else {"other machines"}
+
+
+def _whatever_space(found: Generator[Finding, None, None]) -> Generator[Finding, None, None]:
+    """Too little space is no reason to stop whoever starts on a board: what they finish makes some, else they wait."""
+    with closing(found):
+        for one in found:
+            lacks = one.name in _SPACE or any(text in one.sentence for text in _FULL)
+            yield replace(one, level=WARNING) if lacks and one.level == MUST else one
 
 
 def examine(
@@ -96,11 +114,19 @@ def _probed(settings: Settings, claims: int, skip: Skipped = ()) -> Iterator[Fin
             for name, look in looks.items():
                 if name not in skip:
                     yield from _guarded(name, look, place)
-    except PermissionError as error:
-        whose = f"Let the folder belong to {ourselves()}, or give it the right to write."
-        yield Finding("probes", MUST, f"Nothing can be tried out: {error}.", whose)
+    except PermissionError:
+        yield _somebody_elses(settings)
     except OSError as error:
         yield Finding("probes", MUST, f"Nothing can be tried out: {error}.", _REFUSED)
+
+
+def _somebody_elses(settings: Settings) -> Finding:
+    home = durable.existing_ancestor(settings.global_.pipeline_dir)
+    figures = home.stat()
+    whose = f"{home} belongs to user {figures.st_uid}, group {figures.st_gid}, mode {figures.st_mode & 0o7777:o}"
+    text = f"Nothing can be tried out: {whose}, and {ourselves()} may not write there."
+    cure = f"Give it to them once (chown {os.geteuid()}:{os.getegid()} {home}); in Kubernetes the pod's fsGroup does so"
+    return Finding("probes", MUST, text, f"{cure}, where the volume's driver heeds it: NFS often does not.")
 
 
 def _guarded(name: str, look: _Probe, place: Site) -> Iterator[Finding]:
@@ -141,6 +167,8 @@ def _ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM end this command as Ctrl-C does: with everything removed."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
+        # Once is enough: a second one would come into the removing.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(128 + signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, end)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,7 @@ _SSH = "sshfs: inode numbers are made up anew by each mount, so a token cannot b
 _REFUSED = {
     **dict.fromkeys(("s3fs", "gcsfuse", "blobfuse", "blobfuse2", "rclone", "goofys", "geesefs"), _OBJECT),
     **dict.fromkeys(("mountpoint-s3", "mount-s3", "yas3fs", "ossfs", "cosfs", "obsfs", "davfs", "davfs2"), _OBJECT),
+    **dict.fromkeys(("alluxio-fuse", "tigrisfs"), _OBJECT),
     **dict.fromkeys(("glusterfs", "gluster"), _GLUSTER),
     **dict.fromkeys(("cifs", "smb3", "smb2", "smbfs", "smbnetfs"), _SMB),
     **dict.fromkeys(("vfat", "msdos", "exfat"), _FAT),
@@ -35,8 +38,9 @@ _MEMORY = "memory: everything on it is gone at the next restart"
 _ODD = {
     **dict.fromkeys(("9p", "virtiofs", "vboxsf", "vmhgfs-fuse", "prl_fs", "osxfs", "grpcfuse", "fakeowner"), _SHARED),
     **dict.fromkeys(("tmpfs", "ramfs"), _MEMORY),
-    "overlay": "a container's own layer: everything on it is gone with the container",
+    "overlay": "a container's own layer: nobody else sees it, and everything on it is gone with the container",
     "juicefs": "JuiceFS: its renames are atomic, but each client remembers names and attributes for a while",
+    "seaweedfs": "SeaweedFS: how its renames and its memory of names behave depends on the filer's store",
     "fuseblk": "NTFS or another foreign file system by FUSE: letter case and hard links depend on how it is mounted",
     "ntfs3": "NTFS: letter case depends on how it is mounted",
     "mergerfs": "a union of several disks: a rename between two of them fails",
@@ -45,6 +49,19 @@ _ODD = {
 _DISKS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs"})
 _SERVERS = frozenset({"nfs", "nfs4", "ceph", "ceph-fuse", "lustre", "gpfs", "ocfs2", "gfs2", "beegfs"})
 _RECOMMENDED = "nfsvers=4.1,hard,lookupcache=positive,actimeo=1"
+_NFS_DOUBTS = {
+    **dict.fromkeys(("soft", "softerr"), "a slow server looks like a broken disk"),
+    "softreval": "old attributes are believed while the server is away",
+    "nocto": "a file that is opened is not looked at anew",
+    "noac": "every look and every write waits for the server",
+    **dict.fromkeys(("nolock", "local_lock=all", "local_lock=flock"), "other hosts do not see a lock"),
+}
+# What the kernel's client takes where a mount says nothing, and what is soon enough; in seconds.
+_REMEMBERED, _SOON = 60, 5
+# How Kubernetes names, on its node, the folder of a volume that is each pod's own.
+_EMPTY_DIR = re.compile(r"/volumes/kubernetes\.io~empty-dir/")
+_WRITABLE = "Mount it for writing: without ro, and in Kubernetes without readOnly; or mount a volume there, if none is."
+_CLAIM = "Mount one claim that all pods share there: docs/how-to/volumes.md."
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,8 @@ class Mount:
     kind: str
     source: str
     options: tuple[str, ...]
+    root: str = "/"
+    """Which part of the file system it shows, as the kernel tells it; for NFS it says "/" whatever is shown."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,16 +85,22 @@ class Mount:
 
 def mount_of(path: Path) -> Mount:
     """The mount that a path, or what exists of it, is on; exactly, whatever lies over or under it."""
-    fd = os.open(durable.existing_ancestor(path), os.O_PATH | os.O_CLOEXEC)
+    # Where not even the kernel is a real one, as in gVisor, there may be less to read.
+    with suppress(OSError):
+        wanted = _mount_id(durable.existing_ancestor(path))
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            if line.split(" ", 1)[0] == wanted:
+                return parse(line)
+    return Mount(-1, str(path), "unknown", "", ())
+
+
+def _mount_id(path: Path) -> str:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         found = re.search(r"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{fd}").read_text(), re.MULTILINE)
     finally:
         os.close(fd)
-    wanted = int(found.group(1)) if found else -1
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        if line.split(" ", 1)[0] == str(wanted):
-            return parse(line)
-    return Mount(wanted, str(path), "unknown", "", ())
+    return found.group(1) if found else ""
 
 
 def parse(line: str) -> Mount:
@@ -83,7 +108,7 @@ def parse(line: str) -> Mount:
     before, _, after = line.partition(" - ")
     fields, (kind, source, more) = before.split(" "), [*after.split(" ", 2), "", ""][:3]
     options = (*fields[5].split(","), *more.split(","))
-    return Mount(int(fields[0]), _unescaped(fields[4]), kind, _unescaped(source), options)
+    return Mount(int(fields[0]), _unescaped(fields[4]), kind, _unescaped(source), options, _unescaped(fields[3]))
 
 
 def _unescaped(text: str) -> str:
@@ -93,6 +118,11 @@ def _unescaped(text: str) -> str:
 def judge(what: str, mount: Mount) -> Finding:
     """What is known of this kind of file system; `what` is the setting whose folder lies on it."""
     where = f"{what} is at {mount.point}, {mount.kind}"
+    if "ro" in mount.options:
+        return Finding("file system", MUST, f"{where}, mounted read-only.", _WRITABLE)
+    if _EMPTY_DIR.search(mount.root):
+        own = "an emptyDir: each pod has one of its own, and it is gone with the pod"
+        return Finding("file system", MUST, f"{where}. That is {own}.", _CLAIM)
     for name in mount.names:
         if name in _REFUSED:
             return Finding("file system", MUST, f"{where}. That is {_REFUSED[name]}.", _USE)
@@ -106,10 +136,21 @@ def judge(what: str, mount: Mount) -> Finding:
 def _nfs(where: str, mount: Mount) -> Finding:
     version = next((option[5:] for option in mount.options if option.startswith("vers=")), "?")
     doubts = [f"version {version}"] if version not in {"4.1", "4.2"} else []
-    doubts += [option for option in ("soft", "softerr") if option in mount.options]
-    if not {"lookupcache=pos", "lookupcache=positive", "lookupcache=none", "noac"} & set(mount.options):
-        doubts.append("names looked up in vain are remembered")
+    doubts += _nfs_doubts(mount.options)
     if not doubts:
         return Finding("file system", OK, f"{where}, version {version}.")
     cure = f"Mount it with {_RECOMMENDED}: fewer renames are then reported wrongly, and new books are seen sooner."
-    return Finding("file system", WARNING, f"{where}: {', '.join(doubts)}.", cure)
+    return Finding("file system", WARNING, f"{where}: {'; '.join(doubts)}.", cure)
+
+
+def _nfs_doubts(options: tuple[str, ...]) -> Iterator[str]:
+    said = {text: option for option, text in reversed(_NFS_DOUBTS.items()) if option in options}
+    yield from (f"{option}, so {text}" for text, option in reversed(said.items()))
+    if "noac" in options:
+        return
+    if not {"lookupcache=pos", "lookupcache=positive", "lookupcache=none"} & set(options):
+        yield "names looked up in vain are remembered"
+    given = dict(option.partition("=")[::2] for option in options)
+    age = max(int(given.get(name, _REMEMBERED)) for name in ("acregmax", "acdirmax"))
+    if age > _SOON:
+        yield f"what was seen is believed for up to {age} s"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from common import board, durable
 from common.config import Settings
 
 _PREFIX = ".doctor-"
+_OURS = re.compile(re.escape(_PREFIX) + "[0-9a-f]{16}")
 # What a doctor that was killed has left is removed when it is so old, in seconds, by the server's clock.
 _LEFTOVER = 3600.0
 # So many folders of books and of the ledger are tried, for those of another owner.
@@ -86,13 +89,30 @@ def opened(settings: Settings) -> Iterator[Site]:
     """A site, swept of what earlier doctors left; nothing of this one stays."""
     home = durable.existing_ancestor(settings.global_.pipeline_dir)
     site = Site(settings, home, home / f"{_PREFIX}{secrets.token_hex(8)}")
-    site.folder.mkdir()
     try:
+        site.folder.mkdir()
         _sweep(site)
         board.prepare(site.root, [site.bucket])
         yield site
     finally:
-        _remove(settings, site.folder)
+        try:
+            with _undisturbed():
+                _remove(settings, site.folder)
+        except BaseException:
+            # It may have come just before it could be held off.
+            _remove(settings, site.folder)
+            raise
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Who is told to stop meanwhile hears it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _probe_name(folder: Path) -> str:
@@ -101,10 +121,21 @@ def _probe_name(folder: Path) -> str:
 
 def _sweep(site: Site) -> None:
     now = durable.server_time(site.folder)
-    for old in site.home.glob(f"{_PREFIX}*"):
+    for home in _homes(site.home):
         with suppress(OSError):
-            if old != site.folder and old.is_dir() and now - old.lstat().st_mtime > _LEFTOVER:
-                _remove(site.settings, old)
+            for name in filter(_OURS.fullmatch, os.listdir(home)):
+                old = home / name
+                if old != site.folder and now - old.lstat().st_mtime > _LEFTOVER:
+                    _remove(site.settings, old)
+
+
+def _homes(home: Path) -> Iterator[Path]:
+    """Where doctors have been at work: also above the board, before there was one."""
+    device = home.stat().st_dev
+    for folder in (home, *home.parents):
+        if folder.stat().st_dev != device:
+            return
+        yield folder
 
 
 def _remove(settings: Settings, folder: Path) -> None:

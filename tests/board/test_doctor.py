@@ -256,7 +256,8 @@ def test_a_read_only_board(tmp_path: Path) -> None:
     settings = settings_at(tmp_path)
     root = settings.global_.pipeline_dir
     found = examined(settings, f"mount --bind {root} {root}", f"mount -o remount,ro,bind {root}")
-    assert musts(found) == {"probes"}
+    assert musts(found) == {"file system", "probes"}
+    assert "mounted read-only" in found["file system"]["sentence"]
     assert "Read-only file system" in found["probes"]["sentence"]
 
 

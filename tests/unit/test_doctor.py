@@ -59,7 +59,7 @@ def test_a_line_of_the_mounts() -> None:
     """A mount's point with a blank in it, its type, its source and both kinds of options are read."""
     found = parse(LINE.format(kind="nfs4", source="server:/my\\040share", more="vers=4.1,hard"))
     options = ("rw", "noatime", "rw", "vers=4.1", "hard")
-    assert found == Mount(36, "/mnt/my board", "nfs4", "server:/my share", options)
+    assert found == Mount(36, "/mnt/my board", "nfs4", "server:/my share", options, "/sub")
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_file_systems_that_are_meant(kind: str) -> None:
 @pytest.mark.parametrize(
     ("more", "level", "word"),
     [
-        ("vers=4.1,hard,lookupcache=pos,acregmax=1", OK, "version 4.1"),
-        ("vers=4.2,hard,noac", OK, "version 4.2"),
+        ("vers=4.1,acregmin=1,acregmax=1,acdirmin=1,acdirmax=1,hard,lookupcache=pos", OK, "version 4.1"),
+        ("vers=4.2,acregmax=1,acdirmax=1,hard,lookupcache=none", OK, "version 4.2"),
         ("vers=3,hard,lookupcache=pos", WARNING, "version 3"),
         ("vers=4.1,soft,lookupcache=pos", WARNING, "soft"),
         ("vers=4.1,hard", WARNING, "looked up in vain"),
     ],
 )
 def test_how_nfs_is_mounted(more: str, level: str, word: str) -> None:
-    """NFS is fine from 4.1 on, mounted hard and without a memory of missing names; else the options are named."""
+    """NFS is fine from 4.1 on, mounted hard and with a short memory; else the options are named."""
     found = judged("nfs4", more=more)
     assert found.level == level
     assert word in found.sentence
@@ -195,17 +195,19 @@ def test_leftovers_of_a_killed_doctor(tmp_path: Path) -> None:
     """What a killed doctor left, in its folder and in the buckets, goes when it is an hour old, and not before."""
     settings = settings_at(tmp_path)
     root = prepare(settings)
-    for name, age in ((".doctor-old", 3700), (".doctor-young", 3000)):
+    old, young = f".doctor-{'0' * 16}", f".doctor-{'1' * 16}"
+    for name, age in ((old, 3700), (young, 3000), (".doctor-of-another-kind", 3700)):
         (root / name / "deep").mkdir(parents=True)
         (root / name / "deep" / "file").touch()
         (root / "00_in" / "held" / f"{name}.probe").touch()
         then = time.time() - age
         os.utime(root / name, (then, then))
     levels(settings)
-    assert [name for name in tree(root) if "old" in name] == []
-    assert [name for name in tree(root) if "young" in name] == [
-        ".doctor-young", ".doctor-young/deep", ".doctor-young/deep/file", "00_in/held/.doctor-young.probe",
+    assert [name for name in tree(root) if old in name] == []
+    assert [name for name in tree(root) if young in name] == [
+        young, f"{young}/deep", f"{young}/deep/file", f"00_in/held/{young}.probe",
     ]  # fmt: skip
+    assert (root / ".doctor-of-another-kind" / "deep" / "file").exists()
 
 
 def test_an_interrupted_doctor_leaves_nothing(tmp_path: Path) -> None:
