@@ -22,6 +22,7 @@ FILE = "kustomization.yaml"
 OVERLAYS = [K8S, *sorted(path.parent for path in (K8S / "overlays").glob(f"*/{FILE}"))]
 
 
+@cache
 def kustomization(folder: Path) -> dict[str, Any]:
     """What a folder's kustomization says."""
     said: dict[str, Any] = yaml.safe_load((folder / FILE).read_text())

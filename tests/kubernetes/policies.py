@@ -6,6 +6,7 @@ A rule a function, over all documents of a combination: it yields what is wrong,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from ipaddress import ip_network
 from typing import Any
 
@@ -15,7 +16,7 @@ from common.settings import GlobalSettings
 from tests.kubernetes.combinations import Render
 from tests.kubernetes.references import chosen, ports
 from tests.kubernetes.rules import reads_a_secret
-from tests.kubernetes.workloads import Document, in_line, labels, name, pod, title
+from tests.kubernetes.workloads import STAGE, Document, component, in_line, labels, name, pod, title
 
 Rule = Callable[[Render], Iterator[str]]
 RULES: dict[str, Rule] = {}
@@ -85,7 +86,7 @@ def deny_all(render: Render) -> Iterator[str]:
 @networked
 def outside(render: Render) -> Iterator[str]:
     """Only who asks GRIN, or an object store, reaches the world, by https, and names; the others reach nobody."""
-    allowed = {"downloader", "orchestrator"} | ({"uploader"} if "s3" in render.components else set())
+    allowed = {"downloader", "orchestrator"} | ({"uploader", "audit"} if "s3" in render.components else set())
     for workload in render.workloads:
         reaches: set[str] = set()
         for way in ways(render, workload, "Egress") or ():
@@ -196,10 +197,11 @@ def drains(render: Render) -> Iterator[str]:
 
 @rule
 def grace(render: Render) -> Iterator[str]:
-    """Kubernetes waits for a stopping worker longer than the worker itself takes to finish or hand back its book."""
+    """Kubernetes waits for a stopping worker longer than the worker takes to finish its book, or to hand it back."""
     for workload in filter(in_line, render.workloads):
         given = pod(workload).get("terminationGracePeriodSeconds", 30)
-        own = _grace(render)
+        # The orchestrator has no workers here, and stops at once.
+        own = _grace(render) if component(workload) == STAGE else 0
         if given <= own + 5:
             yield f"{title(workload)} is killed after {given} s, and takes up to {own} s"
 
@@ -216,8 +218,13 @@ def settings(render: Render) -> dict[str, str]:
 
 def configuration(render: Render) -> dict[str, Any]:
     """The configuration file that the pods are given."""
-    found = [one for one in render.kind("ConfigMap") if name(one).startswith("grin-pipeline-config-")]
-    whole: dict[str, Any] = yaml.safe_load(found[0]["data"]["config.yaml"])
+    found = [one for one in render.kind("ConfigMap") if name(one).startswith("grin-pipeline-config")]
+    return _read(found[0]["data"]["config.yaml"])
+
+
+@cache
+def _read(text: str) -> dict[str, Any]:
+    whole: dict[str, Any] = yaml.safe_load(text)
     return whole
 
 

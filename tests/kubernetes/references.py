@@ -17,7 +17,11 @@ Rule = Callable[[Render], Iterator[str]]
 RULES: dict[str, Rule] = {}
 
 # What k8s/secrets or components/external-secrets bring.
-GIVEN_SECRETS = {"grin-pipeline-gpg", "grin-pipeline-grin", "grin-pipeline-store"}
+GIVEN_SECRETS = {
+    "grin-pipeline-gpg": "passphrase.asc",
+    "grin-pipeline-grin": "credentials.json",
+    "grin-pipeline-store": "aws",
+}
 _HASHED = re.compile(r".+-[bcdfghkmt2-9]{10}")
 
 
@@ -211,6 +215,15 @@ def _selects(render: Render, asker: Document, selector: Mapping[str, Any], named
         yield f"{title(asker)} selects no pod by {selector}"
     has = {key for one in found for key in ports(one)}
     yield from (f"{title(asker)} names port {port}" for port in named if isinstance(port, str) and port not in has)
+
+
+@rule
+def vaulted(render: Render) -> Iterator[str]:
+    """What comes out of a vault has the names and the keys that the pods look for."""
+    for one in render.kind("ExternalSecret"):
+        target, keys = one["spec"]["target"]["name"], [entry["secretKey"] for entry in one["spec"]["data"]]
+        if keys != [GIVEN_SECRETS.get(target)]:
+            yield f"{title(one)} makes {target} with {keys}, which nobody reads"
 
 
 @rule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -18,7 +19,8 @@ KUBECTL = Path(sys.executable).with_name("kubectl")
 def rendered(path: Path) -> list[dict[str, Any]]:
     """The documents of the kustomization in a folder."""
     command = [str(KUBECTL), "kustomize", str(path)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    # It ends before its memory needs to be tidied up; without, it takes two thirds of the time.
+    told = subprocess.run(command, env={**os.environ, "GOGC": "off"}, capture_output=True, text=True, check=False)
     assert told.returncode == 0, f"{path} cannot be rendered:\n{told.stderr}"
     # Most documents of two renders are the same, and reading them takes longer than rendering.
     return [_read(text) for text in told.stdout.split("\n---\n")]

@@ -13,8 +13,8 @@ RULES: dict[str, Rule] = {}
 
 SECRETS = {
     "gpg": {"decryptor", "simulator"},
-    "grin": {"downloader", "orchestrator", "simulator"},
-    "store": {"uploader"},
+    "grin": {"downloader", "orchestrator", "audit", "simulator"},
+    "store": {"uploader", "audit"},
 }
 # Path of liveness, path of readiness, and the port that the image listens on.
 PROBES = {
@@ -38,13 +38,21 @@ def rule(check: Rule) -> Rule:
 
 def line(check: Rule) -> Rule:
     """A rule that is only for those that work on the board all the time."""
+    return _only(in_line, check)
 
-    def only(workload: Document) -> Iterator[str]:
-        if in_line(workload):
+
+def board(check: Rule) -> Rule:
+    """A rule that is for whoever has to do with the board, if once."""
+    return _only(lambda workload: in_line(workload) or bool(_volumes(workload, "persistentVolumeClaim")), check)
+
+
+def _only(concerned: Callable[[Document], bool], check: Rule) -> Rule:
+    def among(workload: Document) -> Iterator[str]:
+        if concerned(workload):
             yield from check(workload)
 
-    RULES[check.__name__] = only
-    return only
+    RULES[check.__name__] = among
+    return among
 
 
 def amount(text: object) -> float:
@@ -149,8 +157,6 @@ def secrets_for_those_who_need_them(workload: Document) -> Iterator[str]:
     for key, volume in _volumes(workload, "secret").items():
         secret = re.sub(rf"^grin-pipeline-(\w+?)({_HASH})?$", r"\1", volume["secretName"])
         given[secret] = key
-        if len(pod(workload)["volumes"]) != len({entry["name"] for entry in pod(workload)["volumes"]}):
-            yield "two volumes have one name"
     wanted = {secret for secret, readers in SECRETS.items() if _who(workload) in readers}
     if set(given) != wanted:
         yield f"secrets are {sorted(given)}, needed are {sorted(wanted)}"
@@ -226,7 +232,7 @@ def spread(workload: Document) -> Iterator[str]:
         yield "its workers may all be on one node"
 
 
-@line
+@board
 def one_volume(workload: Document) -> Iterator[str]:
     """The board and the books are on one mount, whole, since a move of a book is one rename."""
     claims = _volumes(workload, "persistentVolumeClaim")
@@ -238,7 +244,7 @@ def one_volume(workload: Document) -> Iterator[str]:
             yield f"{one['name']} has {at}"
 
 
-@line
+@board
 def configuration(workload: Document) -> Iterator[str]:
     """Every container reads the one configuration, and cannot write to it."""
     maps = _volumes(workload, "configMap")

@@ -168,11 +168,16 @@ def test_secrets_are_made_as_the_pods_want_them(tmp_path: Path) -> None:
     (folder / FILE).write_text(re.sub(r"^  # (- name: .*|  files: .*)$", r"  \1", text, flags=re.MULTILINE))
     shutil.copytree(folder, tmp_path / "switched")
     made = _made(tmp_path / "switched")
-    assert set(made) == references.GIVEN_SECRETS == {f"grin-pipeline-{key}" for key in SECRETS}
+    assert made == {secret: {key} for secret, key in references.GIVEN_SECRETS.items()}
+    assert set(made) == {f"grin-pipeline-{secret}" for secret in SECRETS}
+
+
+def test_the_keys_of_secrets_are_the_files_that_the_configuration_names() -> None:
+    """Passphrase and credentials of config.yaml are the keys of the Secrets that are mounted at these places."""
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
-    for path in (raw["global"]["gpg_passphrase_file"], raw["grin"]["credentials_file"], "secrets/store/aws"):
-        _, secret, key = Path(path).parts
-        assert made[f"grin-pipeline-{secret}"] == {key}
+    for path in (raw["global"]["gpg_passphrase_file"], raw["grin"]["credentials_file"]):
+        folder, secret, key = Path(path).parts
+        assert (folder, references.GIVEN_SECRETS[f"grin-pipeline-{secret}"]) == ("secrets", key)
 
 
 def _made(folder: Path) -> dict[str, set[str]]:
