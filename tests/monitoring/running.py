@@ -74,8 +74,15 @@ def configuration(found: Targets) -> dict[str, Any]:
 @contextmanager
 def scraping(program: str, folder: Path, found: Targets) -> Iterator[Prometheus]:
     """A Prometheus that scrapes these."""
+    with serving(program, folder, configuration(found)) as prometheus:
+        yield prometheus
+
+
+@contextmanager
+def serving(program: str, folder: Path, whole: dict[str, Any]) -> Iterator[Prometheus]:
+    """A Prometheus with this configuration."""
     config, port = folder / "prometheus.yml", next(free_ports(19090))
-    config.write_text(yaml.safe_dump(configuration(found)))
+    config.write_text(yaml.safe_dump(whole))
     command = [program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
     command += [f"--web.listen-address=127.0.0.1:{port}"]
     with (folder / "prometheus.log").open("w") as log:
