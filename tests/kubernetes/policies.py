@@ -27,7 +27,7 @@ INSIDE = [
     ip_network(text)
     for text in (
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
-        *("192.168.0.0/16", "::/8", "64:ff9b::/96", "fc00::/7", "fe80::/10", "fd00:ec2::254/128"),
+        *("192.168.0.0/16", "::/8", "64:ff9b::/96", "fc00::/7", "fe80::/10"),
     )
 ]
 DNS = {
@@ -77,10 +77,6 @@ def deny_all(render: Render) -> Iterator[str]:
     whole: Document = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     if not any(one["spec"] == whole for one in render.kind("NetworkPolicy")):
         yield "nothing is denied by default"
-    for workload in render.workloads:
-        for direction in ("Ingress", "Egress"):
-            if ways(render, workload, direction) is None:
-                yield f"{title(workload)}: {direction} is free"
 
 
 @networked
@@ -149,7 +145,10 @@ def visitors(render: Render) -> Iterator[str]:
             if port is None or isinstance(port, int) or port in ports(workload)
         ]
         for peer, port in seen:
-            if in_line(workload) and (peer != MONITORING or port not in {"metrics", "board"}):
+            if in_line(workload) and (peer, port) != (
+                MONITORING,
+                "metrics" if component(workload) == STAGE else "board",
+            ):
                 yield f"{title(workload)} is visited by {peer or 'everybody'} at {port}"
         if in_line(workload) and not seen:
             yield f"{title(workload)} gives figures to nobody"

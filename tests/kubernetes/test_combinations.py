@@ -80,6 +80,36 @@ def test_a_weakened_option_is_found_out(rule: str, names: tuple[str, ...], place
     assert list(WHOLE[rule](weakened))
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("0.0.0.1", "10.96.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.1.1"),
+        *("::1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fd00:ec2::254", "fe80::1"),
+    ],
+)
+def test_no_address_inside_is_opened_unseen(address: str) -> None:
+    """A cluster's, a node's, a network's own and a cloud's metadata's addresses are found where a policy opens them."""
+    render = Render.of(_named("k8s"))
+    place = "NetworkPolicy grin spec egress 1 to 1 ipBlock cidr"
+    assert _broken(Render(changed(render.documents, place, address), render.components)) == {"nothing_inside"}
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "taken"),
+    [("In", ["a", "b"], True), ("In", ["b"], False), ("NotIn", ["b"], True), ("NotIn", ["a"], False)],
+)
+def test_selectors_are_understood(operator: str, values: list[str], taken: bool) -> None:
+    """The rules read a selector as Kubernetes does: every label, and every expression."""
+    expression = {"key": "app", "operator": operator, "values": values}
+    given = {"app": "a", "part": "x"}
+    assert references.chosen({"matchExpressions": [expression]}, given) == taken
+    assert references.chosen({"matchLabels": {"part": "x"}, "matchExpressions": [expression]}, given) == taken
+    assert not references.chosen({"matchLabels": {"part": "y"}, "matchExpressions": [expression]}, given)
+    assert references.chosen({"matchExpressions": [{"key": "part", "operator": "Exists"}]}, given)
+    assert not references.chosen({"matchExpressions": [{"key": "part", "operator": "DoesNotExist"}]}, given)
+    assert not references.chosen({"matchExpressions": [{"key": "other", "operator": "Exists"}]}, given)
+
+
 def test_a_doubled_document_is_found() -> None:
     """A component that brings what is already there is found."""
     render = Render.of(_named("k8s"))

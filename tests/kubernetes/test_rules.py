@@ -10,7 +10,7 @@ import pytest
 from tests.kubernetes.combinations import COMBINATIONS, K8S, Combination
 from tests.kubernetes.restricted import CONTROLS
 from tests.kubernetes.rules import RULES
-from tests.kubernetes.weakened import OURS, RESTRICTED
+from tests.kubernetes.weakened import ALLOWED, JOBS, OURS, RESTRICTED
 from tests.kubernetes.workloads import PODS, Document, changed, name, template, title, workloads
 
 BOTH = {**CONTROLS, **RULES}
@@ -36,6 +36,22 @@ def test_a_weakened_pod_is_found_out(rule: str, place: str, value: object) -> No
     documents = Combination(K8S).documents
     broken = [name(one) for one in workloads(changed(documents, place, value)) if list(BOTH[rule](one))]
     assert broken == [place.split(" ")[1]]
+
+
+@pytest.mark.parametrize(("rule", "place", "value"), JOBS)
+def test_a_weakened_job_is_found_out(rule: str, place: str, value: object) -> None:
+    """A job of an option is held to the same rules."""
+    with_store = next(one for one in COMBINATIONS if {path.name for path in (one.overlay, *one.added)} == {"k8s", "s3"})
+    documents = with_store.documents
+    broken = [name(one) for one in workloads(changed(documents, place, value)) if list(BOTH[rule](one))]
+    assert broken == ["audit"]
+
+
+@pytest.mark.parametrize(("place", "value"), ALLOWED)
+def test_what_the_standard_allows_is_allowed(place: str, value: object) -> None:
+    """No control is another than the published one: what that lets be, is let be."""
+    documents = changed(Combination(K8S).documents, f"Deployment decryptor {place}", value)
+    assert [found for one in workloads(documents) for check in CONTROLS.values() for found in check(one)] == []
 
 
 def test_every_rule_can_fail() -> None:

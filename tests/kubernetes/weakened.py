@@ -24,6 +24,8 @@ RESTRICTED: list[tuple[str, str, object]] = [
     ("host_path_volumes", _of("uploader", f"{_POD} volumes data"), {"name": "data", "hostPath": {"path": "/srv"}}),
     ("host_ports", _of("orchestrator", f"{_MAIN} ports board hostPort"), 8080),
     ("host_probes", _of("downloader", f"{_MAIN} livenessProbe httpGet host"), "127.0.0.1"),
+    ("host_probes", _of("downloader", f"{_MAIN} readinessProbe httpGet host"), "10.0.0.1"),
+    ("host_probes", _of("downloader", f"{_MAIN} lifecycle postStart tcpSocket"), {"host": "10.0.0.1", "port": 1}),
     ("host_probes", _of("downloader", f"{_MAIN} lifecycle preStop httpGet host"), "169.254.169.254"),
     ("host_probes", _of("downloader", f"{_MAIN} startupProbe tcpSocket"), {"host": "10.0.0.1", "port": 1}),
     ("apparmor", _of("decryptor", f"{_MAIN} securityContext appArmorProfile"), {"type": "Unconfined"}),
@@ -114,6 +116,8 @@ OURS: list[tuple[str, str, object]] = [
     ("spread", _of("extractor", f"{_POD} topologySpreadConstraints"), None),
     ("spread", _of("extractor", f"{_POD} topologySpreadConstraints 0 matchLabelKeys"), None),
     ("spread", _of("extractor", f"{_POD} topologySpreadConstraints 0 whenUnsatisfiable"), "DoNotSchedule"),
+    ("spread", _of("extractor", f"{_POD} topologySpreadConstraints 0 topologyKey"), "topology.kubernetes.io/zone"),
+    ("spread", _of("extractor", f"{_POD} topologySpreadConstraints 0 labelSelector matchLabels"), {"app": "any"}),
     ("one_volume", _of("decryptor", f"{_MAIN} volumeMounts data subPath"), "board"),
     ("one_volume", _of("decryptor", f"{_DOCTOR} volumeMounts data mountPath"), "/volume"),
     ("one_volume", _of("decryptor", f"{_MAIN} volumeMounts +"), {"name": "tmp", "mountPath": "/data/processing"}),
@@ -123,6 +127,8 @@ OURS: list[tuple[str, str, object]] = [
         {"name": "books", "persistentVolumeClaim": {"claimName": "books"}},
     ),
     ("configuration", _of("uploader", f"{_MAIN} volumeMounts config readOnly"), None),
+    ("configuration", _of("uploader", f"{_MAIN} volumeMounts config"), None),
+    ("configuration", _of("uploader", f"{_MAIN} volumeMounts config name"), "tmp"),
     ("configuration", _of("uploader", f"{_DOCTOR} envFrom"), None),
     ("doctor_first", _of("downloader", f"{_POD} initContainers"), None),
 ]
@@ -148,6 +154,9 @@ REFERENCES: list[tuple[str, str, object]] = [
     ("mounted", _of("decryptor", f"{_MAIN} volumeMounts gpg"), None),
     ("mounted", _of("decryptor", f"{_MAIN} volumeMounts gpg mountPath"), "/tmp"),
     ("probed_ports", _of("extractor", f"{_MAIN} ports"), None),
+    ("probed_ports", _of("extractor", f"{_MAIN} startupProbe httpGet port"), "http"),
+    ("probed_ports", _of("extractor", f"{_MAIN} livenessProbe httpGet port"), 8080),
+    ("probed_ports", _of("extractor", f"{_MAIN} readinessProbe httpGet port"), "board"),
     ("own_pods", _of("modifier", "spec selector matchLabels"), {"app.kubernetes.io/component": "stage"}),
     ("own_pods", _of("modifier", "spec template metadata labels app.kubernetes.io/name"), "extractor"),
     ("own_pods", _of("modifier", f"{_POD} topologySpreadConstraints 0 labelSelector matchLabels"), {"app": "modifier"}),
@@ -177,9 +186,11 @@ POLICIES: list[tuple[str, str, object]] = [
     ("visitors", "NetworkPolicy metrics spec ingress 0 from 0", {"podSelector": {}}),
     ("visitors", "NetworkPolicy metrics spec ingress 0 from 0 namespaceSelector", {}),
     ("visitors", "NetworkPolicy metrics spec ingress 0 ports", None),
+    ("visitors", "NetworkPolicy metrics spec ingress 0 ports +", {"protocol": "TCP", "port": 22}),
     ("visitors", "NetworkPolicy metrics spec podSelector matchExpressions 0 values", ["stage"]),
     ("enforced", "Namespace grin-pipeline metadata labels pod-security.kubernetes.io/enforce", "baseline"),
     ("enforced", "Namespace grin-pipeline metadata labels pod-security.kubernetes.io/warn", None),
+    ("enforced", "Namespace grin-pipeline metadata labels pod-security.kubernetes.io/audit", "privileged"),
     ("drains", "PodDisruptionBudget modifier spec maxUnavailable", 0),
     ("drains", "PodDisruptionBudget modifier spec maxUnavailable", "100%"),
     ("drains", "PodDisruptionBudget modifier spec unhealthyPodEvictionPolicy", None),
@@ -195,6 +206,10 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], str, object]] = [
     ("simulated", ("demo",), "NetworkPolicy simulator spec policyTypes", ["Ingress"]),
     ("simulated", ("demo",), "NetworkPolicy simulator spec ingress 0 from 0 podSelector matchExpressions", []),
     ("simulated", ("demo",), "NetworkPolicy simulator spec ingress", [{}]),
+    ("outside", ("demo", "network-policies"), "NetworkPolicy to-simulator spec egress 0 ports", None),
+    ("outside", ("demo", "network-policies"), "NetworkPolicy to-simulator spec egress 0 to 0 podSelector", {}),
+    ("selectors", ("demo",), "NetworkPolicy to-simulator spec egress 0 to 0 podSelector matchLabels", {"app": "grin"}),
+    ("selectors", ("demo",), "NetworkPolicy to-simulator spec egress 0 ports 0 port", "https"),
     ("scaled", ("k8s", "autoscaling"), "ScaledObject decryptor spec scaleTargetRef name", "decrypter"),
     ("scaled", ("k8s", "autoscaling"), "ScaledObject decryptor spec scaleTargetRef name", "extractor"),
     ("scaled", ("k8s", "autoscaling"), "ScaledObject decryptor spec scaleTargetRef kind", "StatefulSet"),
@@ -210,4 +225,65 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], str, object]] = [
     ("vaulted", ("k8s", "external-secrets"), "ExternalSecret grin-pipeline-gpg spec target name", "gpg"),
     ("vaulted", ("k8s", "external-secrets"), "ExternalSecret grin-pipeline-gpg spec data 0 secretKey", "passphrase"),
     ("grace", ("k8s", "autoscaling"), _of("decryptor", f"{_POD} terminationGracePeriodSeconds"), 45),
+]
+
+_JOB = "CronJob audit spec jobTemplate spec template spec"
+JOBS: list[tuple[str, str, object]] = [
+    ("one_volume", f"{_JOB} containers main volumeMounts data subPath", "pipeline"),
+    ("configuration", f"{_JOB} containers main volumeMounts config readOnly", None),
+    ("secrets_for_those_who_need_them", f"{_JOB} volumes store", None),
+    ("images", f"{_JOB} containers main image", "grin-pipeline/uploader:0.1.0"),
+    ("no_secret_in_the_environment", f"{_JOB} containers main env 0 value", "AKIA"),
+    ("capabilities", f"{_JOB} containers main securityContext capabilities", None),
+]
+
+# What the published standard lets be: a control that refused it would be another standard's.
+ALLOWED: list[tuple[str, object]] = [
+    *(
+        (f"{_POD} securityContext sysctls", [{"name": one, "value": "1"}])
+        for one in (
+            "kernel.shm_rmid_forced",
+            "net.ipv4.ip_local_port_range",
+            "net.ipv4.ip_local_reserved_ports",
+            "net.ipv4.ip_unprivileged_port_start",
+            "net.ipv4.ping_group_range",
+            "net.ipv4.tcp_fin_timeout",
+            "net.ipv4.tcp_keepalive_intvl",
+            "net.ipv4.tcp_keepalive_probes",
+            "net.ipv4.tcp_keepalive_time",
+            "net.ipv4.tcp_syncookies",
+        )
+    ),
+    *(
+        (f"{_POD} volumes +", {"name": "more", kind: {}})
+        for kind in (
+            "configMap",
+            "csi",
+            "downwardAPI",
+            "emptyDir",
+            "ephemeral",
+            "persistentVolumeClaim",
+            "projected",
+            "secret",
+        )
+    ),
+    *(
+        (f"{_MAIN} securityContext seLinuxOptions", {"type": kind, "level": "s0:c1"})
+        for kind in (
+            "container_t",
+            "container_init_t",
+            "container_kvm_t",
+            "container_engine_t",
+            "",
+        )
+    ),
+    (f"{_MAIN} securityContext appArmorProfile", {"type": "Localhost", "localhostProfile": "own"}),
+    ("spec template metadata annotations container.apparmor.security.beta.kubernetes.io/main", "localhost/own"),
+    ("spec template metadata annotations container.apparmor.security.beta.kubernetes.io/main", "runtime/default"),
+    (f"{_MAIN} securityContext seccompProfile", {"type": "Localhost", "localhostProfile": "own.json"}),
+    (f"{_MAIN} securityContext capabilities add", ["NET_BIND_SERVICE"]),
+    (f"{_MAIN} securityContext procMount", "Default"),
+    (f"{_POD} hostNetwork", False),
+    (f"{_MAIN} ports metrics hostPort", 0),
+    (f"{_MAIN} lifecycle preStop", {"exec": {"command": ["true"]}}),
 ]
