@@ -15,6 +15,7 @@ import yaml
 from tests.deploy.compose_file import ROOT
 from tests.kubernetes.rendered import of_kind, rendered
 from tests.kubernetes.scaling import Autoscaler, Stage
+from tests.kubernetes.surroundings import environment
 from tests.kubernetes.workloads import STAGE, component, name, pod
 from tests.monitoring.conftest import promtool  # noqa: F401 - as the tests of the rules have it
 from tests.monitoring.rules import RULE_FILES, told
@@ -201,12 +202,10 @@ def test_prometheus_is_said_in_one_file(tmp_path: Path) -> None:
 
 def test_workers_that_come_and_go_are_given_time() -> None:
     """With workers that come and go each day, a book has longer to be finished, and the pod longer than the book."""
-    maps = of_kind(rendered(PRODUCTION), "ConfigMap")
-    settings = next(one["data"] for one in maps if name(one).startswith("grin-pipeline-settings"))
-    grace = float(settings["GRIN_PIPELINE_GLOBAL__GRACE"])
-    assert grace == 600
     for one in of_kind(rendered(PRODUCTION), "Deployment"):
         if component(one) == STAGE:
+            grace = float(environment(rendered(PRODUCTION), one)["GRIN_PIPELINE_GLOBAL__GRACE"])
+            assert grace == 600
             assert pod(one)["terminationGracePeriodSeconds"] == grace + 30
 
 
