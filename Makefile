@@ -41,8 +41,9 @@ bench-board: setup  ## claims and durable moves a second, beside other queues on
 
 # Kills do not depend on the disk, and memory is quicker; STORM_FOLDER=/some/disk storms there.
 STORM_FOLDER ?= $(or $(wildcard /dev/shm),/tmp)
-storm: setup  ## 10,000 books, 1,000 kills, 20 seeds: nothing lost, doubled or torn (about 20 minutes)
+storm: setup  ## 10,000 books, 1,000 kills, 20 seeds, and the suite's own storms in full: nothing lost, doubled or torn (about 20 minutes)
 	$(BIN)/python -m tests.board.storm --books 10000 --kills 1000 --seeds 20 --folder $(STORM_FOLDER)
+	BOARD_STORMS=1 $(BIN)/pytest tests/board/test_storm.py tests/board/test_operators.py tests/board/test_upgrade.py tests/e2e/test_pipeline.py -k "kill or storm or releases"
 
 iiif: .venv/iiif/.complete  ## the IIIF manifest against the published schema (node, npm)
 	REQUIRE_IIIF=1 $(BIN)/pytest tests/stages/test_mod_iiif.py

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tests.bench.rivals import REAP_AFTER, Contender
+from tests.bench.rivals import Contender
 
 _FORK = multiprocessing.get_context("fork")
 _NAMES = ("first", "second", "third")
@@ -71,7 +71,7 @@ def _living(contender: type[Contender], folder: Path) -> str:
     with holder(contender, folder) as held:
         if held in in_a_child(lambda: _drain(contender, folder)):
             return "the next opening"
-        if contender.recovery and held in in_a_child(lambda: _recover(contender, folder, 2 * REAP_AFTER)):
+        if contender.recovery and held in in_a_child(lambda: _recover(contender, folder, 2 * contender.reap_after)):
             return contender.recovery
     return ""
 
@@ -128,10 +128,11 @@ def _take_all(queue: Contender) -> list[str]:
     return got
 
 
-def _recover(contender: type[Contender], folder: Path, seconds: float = REAP_AFTER + 1.0) -> list[str]:
+def _recover(contender: type[Contender], folder: Path, seconds: float | None = None) -> list[str]:
     """Call the recovery again and again, as a worker that runs would, until it brings something or the time is up."""
     if not contender.recovery:
         return []
+    seconds = contender.reap_after + 1.0 if seconds is None else seconds
     queue, until, got = contender(folder), time.monotonic() + seconds, list[str]()
     while not got and time.monotonic() < until:
         queue.recover()

@@ -37,6 +37,8 @@ class Contender:
     """Whether its manual allows several processes on one queue."""
     recovery: ClassVar[str] = ""
     """The call that gives back what a dead worker held; empty when there is none beside opening the queue again."""
+    reap_after: ClassVar[float] = REAP_AFTER
+    """After so many seconds the call takes a silent worker for dead."""
     note: ClassVar[str] = ""
 
     def __init__(self, folder: Path) -> None:
@@ -77,6 +79,7 @@ class Board(Contender):
     name = "grin-pipeline"
     recovery = f"the reaper of any worker or of `up`, with reap_after {REAP_AFTER:g} s (default 30 s)"
     note = "ledger lines and moves durable, heartbeat, fence"
+    reap_after = REAP_AFTER
 
     def __init__(self, folder: Path) -> None:
         self.root, self.source, self.target = folder, folder / "01_waiting", folder / "02_done"
@@ -85,7 +88,7 @@ class Board(Contender):
         worker = f"hop-bench-{os.getpid()}"
         self.seeder, self.feed = board.Seeder(folder, self.ledger, worker), Feed(self.source, worker)
         self.heartbeat = Heartbeat(folder / "workers", worker)
-        self.reaper = Reaper(folder, [self.source], REAP_AFTER)
+        self.reaper = Reaper(folder, [self.source], self.reap_after)
 
     def put(self, text: str) -> None:
         """Seed a book of that name."""
@@ -121,7 +124,7 @@ class Board(Contender):
     def _beat(self) -> None:
         while True:
             self.heartbeat.beat()
-            time.sleep(REAP_AFTER / 8)
+            time.sleep(self.reap_after / 8)
 
 
 class Dirq(Contender):

@@ -69,13 +69,19 @@ def test_a_size_without_room_is_left_out_and_told(tmp_path: Path) -> None:
 # --- kept or lost ---
 
 
-class NoReaper(rivals.Board):
+class Hasty(rivals.Board):
+    """Our board, which takes a worker for dead sooner than the bench does."""
+
+    reap_after = 1.0
+
+
+class NoReaper(Hasty):
     """Our board without what brings a dead worker's claims back."""
 
     recovery = ""
 
 
-class Eager(rivals.Board):
+class Eager(Hasty):
     """Our board with a reaper that does not ask whether the worker lives."""
 
     recovery = "taking every claim back"
@@ -90,7 +96,7 @@ class Eager(rivals.Board):
 
 def test_a_killed_workers_message_comes_back_on_our_board(tmp_path: Path) -> None:
     """The claim of a killed worker is delivered once more, exactly once, and that of a living one to nobody else."""
-    ours = fate(rivals.Board, tmp_path)
+    ours = fate(Hasty, tmp_path)
     assert (ours.kept, ours.deliveries, ours.others_lost, ours.taken_from_the_living) == (True, 1, 0, "")
 
 

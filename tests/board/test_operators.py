@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import GRIN_PIPELINE, Line, stop, until
+from tests.helpers import FULL_STORMS, GRIN_PIPELINE, Line, stop, until
+
+# What operators order in a storm, and books; `make storm` has the full size.
+ORDERS, BOOKS = (24, 120) if FULL_STORMS else (14, 60)
 
 STAGES = """
 from pathlib import Path
@@ -177,10 +180,10 @@ def test_operators_in_a_storm(tmp_path: Path) -> None:
     doubled or rewritten, and in the end all of them arrive."""
     line = Line(tmp_path, STAGES, reap_after=3.0)
     line.stage("hop", "Hop", 0).stage("moody", "Moody", 1, attempts=3, backoff=0.05).stage("last", "Hop", 2)
-    inodes = seeded(line, [f"A{number}" for number in range(120)])
+    inodes = seeded(line, [f"A{number}" for number in range(BOOKS)])
     dice, up, people = random.Random(3), line.up(), []
     names = sorted(inodes)
-    for _ in range(24):
+    for _ in range(ORDERS):
         order = dice.choice(("hold", "release", "retry", "drop"))
         some = dice.sample(names, 15)
         chosen = dice.choice((some, ["--all"], ["--bucket", "01_b"])) if order != "drop" else some[:5]

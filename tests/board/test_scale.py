@@ -21,7 +21,7 @@ from services.orchestrator.collector import registry
 from services.orchestrator.view import View
 from tests.helpers import GRIN_PIPELINE
 
-SCALE = int(os.environ.get("GRIN_SCALE", "100000"))
+SCALE = int(os.environ.get("GRIN_SCALE", "50000"))
 ROWS = """\
 global: {gpg_passphrase: x}
 filters:

@@ -26,10 +26,10 @@ def storm(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_a_storm(tmp_path: Path, figure: Callable[[str], None]) -> None:
-    """1,000 books, 5 stages, 150 kills and 10 pauses, two dice: all arrive once, whole, in the same inode."""
-    ended = storm(tmp_path, "--books", "500", "--kills", "75", "--pauses", "5", "--seeds", "2")
+    """600 books, 5 stages, 90 kills and 10 pauses, two dice: all arrive once, whole, in the same inode."""
+    ended = storm(tmp_path, "--books", "300", "--kills", "45", "--pauses", "5", "--seeds", "2")
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
-    assert "1000 books, 160 kills and pauses: lost 0, doubled 0, torn 0, inodes changed 0" in ended.stdout
+    assert "600 books, 100 kills and pauses: lost 0, doubled 0, torn 0, inodes changed 0" in ended.stdout
     figure(ended.stdout.splitlines()[-1])
     assert "2 of 2 seeds good" in ended.stdout
     assert "claims taken from the paused 0" not in ended.stdout

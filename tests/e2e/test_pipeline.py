@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import BUCKETS, PASSPHRASE, STAGES, Grin, Pipeline
-from tests.helpers import GRIN_PIPELINE, until
+from tests.helpers import FULL_STORMS, GRIN_PIPELINE, until
 
+# Which stages are killed in one run; `make storm` kills each three times in a run of its own.
+KILLS = [(stage,) * 3 for stage in STAGES] if FULL_STORMS else [STAGES]
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
 
 
@@ -54,16 +56,23 @@ def assert_whole(folder: Path, record: dict[str, object]) -> None:
     assert (folder / f"{barcode}.txt").is_file()
 
 
-def test_all_books_home(pipeline: Pipeline) -> None:
+@pytest.fixture(scope="module")
+def drained(tmp_path_factory: pytest.TempPathFactory, grin: Grin) -> Pipeline:
+    """A board after `up --until-drained`."""
+    pipeline = Pipeline(tmp_path_factory.mktemp("drained"), grin)
+    assert pipeline.drain(timeout=120) == 1, pipeline.log()
+    return pipeline
+
+
+def test_all_books_home(drained: Pipeline) -> None:
     """`up --until-drained` seeds by itself, ends by itself, and exits 1 because books failed."""
-    assert pipeline.drain(timeout=120) == 1
-    assert_all_home(pipeline)
-    assert pipeline.status()["done"] == 7
-    said = pipeline.log()
-    for barcode in pipeline.grin.poisoned():
+    assert_all_home(drained)
+    assert drained.status()["done"] == 7
+    said = drained.log()
+    for barcode in drained.grin.poisoned():
         assert f"  {barcode}  in " in said
-    assert pipeline.drain() == 1
-    assert_all_home(pipeline)
+    assert drained.drain() == 1
+    assert_all_home(drained)
 
 
 def kill(pids: list[int]) -> int:
@@ -89,12 +98,12 @@ def at_work(pipeline: Pipeline, stage: str) -> bool:
     return working.is_dir() and any(working.iterdir())
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_kill_a_stage(pipeline: Pipeline, stage: str) -> None:
-    """kill -9 of a stage, three times in the middle of its work, then everything at once: run again, the same end."""
+@pytest.mark.parametrize("stages", KILLS, ids=lambda stages: " ".join(dict.fromkeys(stages)))
+def test_kill_stages(pipeline: Pipeline, stages: tuple[str, ...]) -> None:
+    """kill -9 of stages in the middle of their work, then everything at once: run again, the same end."""
     up = pipeline.up("--until-drained")
-    for _ in range(3):
-        until(lambda: at_work(pipeline, stage) or up.poll() is not None, 60)
+    for stage in stages:
+        until(lambda at=stage: at_work(pipeline, at) or up.poll() is not None, 60)  # type: ignore[misc]
         kill(workers_of(pipeline, stage))
         time.sleep(0.05)
     kill([up.pid, *pipeline.workers()])
@@ -236,19 +245,18 @@ def test_sample_and_named_books(pipeline: Pipeline) -> None:
     assert pipeline.places(other) == ["05_uploaded"]
 
 
-def test_reading_commands(pipeline: Pipeline) -> None:
+def test_reading_commands(drained: Pipeline) -> None:
     """ls, show and status speak JSON, and words; the story of a failed book says why and what was tried."""
-    pipeline.drain(timeout=120)
-    rows = [json.loads(line) for line in pipeline.ask("ls", "--json").stdout.splitlines()]
-    assert {row["barcode"] for row in rows} == pipeline.grin.poisoned()
+    rows = [json.loads(line) for line in drained.ask("ls", "--json").stdout.splitlines()]
+    assert {row["barcode"] for row in rows} == drained.grin.poisoned()
     assert all(row["state"] == "failed" and row["reason"] for row in rows)
-    assert len(pipeline.ask("ls", "05_uploaded").stdout.splitlines()) == 7
-    story = json.loads(pipeline.ask("show", rows[0]["barcode"], "--json").stdout)
+    assert len(drained.ask("ls", "05_uploaded").stdout.splitlines()) == 7
+    story = json.loads(drained.ask("show", rows[0]["barcode"], "--json").stdout)
     assert story["places"][0]["state"] == "failed"
     assert story["events"][0]["event"] == "registered"
-    assert rows[0]["reason"] in pipeline.ask("show", rows[0]["barcode"]).stdout
-    assert [bucket["name"] for bucket in pipeline.status()["buckets"]] == list(BUCKETS)
-    assert pipeline.ask("show", "NOBODY").returncode == 1
+    assert rows[0]["reason"] in drained.ask("show", rows[0]["barcode"]).stdout
+    assert [bucket["name"] for bucket in drained.status()["buckets"]] == list(BUCKETS)
+    assert drained.ask("show", "NOBODY").returncode == 1
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the three real pages are not at {REAL}")

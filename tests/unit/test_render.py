@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -24,8 +23,10 @@ def test_hostile_words_stay_words() -> None:
     assert render.plain("a\nb\x1b[2Jc\u202e é") == "a b\\x1b[2Jc\\u202e é"
 
 
-def board_with_a_failure(folder: Path) -> Line:
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
     """A board on which one book has failed, with a reason of several lines."""
+    folder = tmp_path_factory.mktemp("board")
     line = Line(folder, "")
     line.stage("hop", "Hop", 0)
     (folder / "their_module.py").write_text(
@@ -39,17 +40,15 @@ def board_with_a_failure(folder: Path) -> Line:
     return line
 
 
-def test_a_line_a_token(tmp_path: Path) -> None:
+def test_a_line_a_token(line: Line) -> None:
     """`ls` is one line a token whatever the reason holds, and `show` passes nothing on to the terminal."""
-    line = board_with_a_failure(tmp_path)
     assert len(line.ask("ls").stdout.splitlines()) == 1
     assert "\x1b" not in line.ask("ls").stdout + line.ask("show", "A1").stdout
 
 
 @pytest.mark.parametrize("command", ["ls", "status"])
-def test_a_reader_that_leaves(tmp_path: Path, command: str) -> None:
+def test_a_reader_that_leaves(line: Line, command: str) -> None:
     """`grin-pipeline ls | head -0` is no error."""
-    line = board_with_a_failure(tmp_path)
     whole = [*GRIN_PIPELINE, command, "--config", str(line.config)]
     with subprocess.Popen(whole, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=line.environ) as process:
         assert process.stdout is not None
@@ -58,9 +57,8 @@ def test_a_reader_that_leaves(tmp_path: Path, command: str) -> None:
         assert (process.wait(20), process.stderr.read()) == (0, b"")
 
 
-def test_odd_ledgers_can_be_shown(tmp_path: Path) -> None:
-    """A ledger that holds anything, or is none, breaks neither ls nor show."""
-    line = board_with_a_failure(tmp_path)
+def test_odd_ledgers_can_be_shown(line: Line) -> None:
+    """A ledger that holds anything, or is none, breaks neither ls nor show. The last test: it spoils the board."""
     with (line.root / "ledger" / "A1" / "A1.jsonl").open("a") as file:
         file.write('{"event": "done", "facts": [1]}\n{"event": "failed", "reason": 7}\n')
     assert line.ask("show", "A1").returncode == 0

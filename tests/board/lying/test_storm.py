@@ -33,7 +33,7 @@ class Notes(Stage):
     def process(self, book, work):
         (work / "note.txt").write_text(book.barcode)
 """
-BOOKS = int(os.environ.get("LYING_BOOKS", "400"))
+BOOKS = int(os.environ.get("LYING_BOOKS", "150"))
 KILLS = max(10, BOOKS // 40)
 LYING = Lies(rate=0.05, listing_age=1.0, negative_age=1.0, attribute_age=0.5, silly=0.02)
 
