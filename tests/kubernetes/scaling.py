@@ -1,14 +1,16 @@
-"""What KEDA and the autoscaler of Kubernetes make of a ScaledObject, by their documented arithmetic, each second."""
+"""What KEDA and the autoscaler of Kubernetes make of a ScaledObject, by their documented arithmetic."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 # How often the autoscaler looks, and what it takes for no difference: its defaults.
 SYNC, TOLERANCE = 15, 0.1
+# Seconds of a turn.
+STEP = 5
 # A figure a trigger; None where Prometheus has none.
 Figures = dict[str, float | None]
 
@@ -25,7 +27,7 @@ class Autoscaler:
     _changes: list[tuple[float, int]] = field(default_factory=list)
 
     def turn(self, now: float, figures: Figures) -> int:
-        """The replicas after this second."""
+        """The replicas after this turn."""
         if now % self.spec["pollingInterval"] == 0:
             self._keda(now, figures)
         if now % SYNC == 0 and self.replicas:
@@ -127,7 +129,7 @@ class Stage:
         return {"waiting": 0 if self.limited else len(self.waiting), "in_line": in_line}
 
     def turn(self, now: float) -> None:
-        """A second passes."""
+        """Time passes."""
         self._staff(now, self.scaler.turn(now, self.figures()))
         self.history.append(self.scaler.replicas)
         for worker in self.workers:
@@ -146,12 +148,26 @@ class Stage:
             worker.left = 0
             self.handed_back += 1
         elif worker.left:
-            worker.left -= 1
+            worker.left = max(0, worker.left - STEP)
             self.done += [worker.takes] if not worker.left else []
         elif worker.stopping is None and self.waiting and not self.limited:
             worker.takes = worker.left = self.waiting.pop(0)
+
+    def since(self, seconds: float, until: float | None = None) -> list[int]:
+        """The replicas from a second on."""
+        return self.history[int(seconds) // STEP : None if until is None else int(until) // STEP]
 
     def turns(self) -> list[int]:
         """The replicas at which their number turned, from growing to falling or back."""
         counts = [count for count, _ in groupby(self.history)]
         return [b for a, b, c in zip(counts, counts[1:], counts[2:], strict=False) if (b > a) != (c > b)]
+
+    def stays(self) -> float:
+        """The fewest seconds from a time when the replicas grew to the next when they fell."""
+        grown, least = -math.inf, math.inf
+        for number, (before, after) in enumerate(pairwise(self.history)):
+            if after > before:
+                grown = number
+            elif after < before:
+                least = min(least, (number - grown) * STEP)
+        return least
