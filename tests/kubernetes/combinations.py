@@ -115,3 +115,7 @@ def _every() -> Iterator[Combination]:
 
 
 COMBINATIONS = list(_every())
+# Each overlay with all there is, in which every document of it is somehow.
+FULLEST = [
+    max((one for one in COMBINATIONS if one.overlay == path), key=lambda one: len(one.added)) for path in OVERLAYS
+]

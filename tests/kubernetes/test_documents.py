@@ -13,11 +13,11 @@ import yaml
 
 from tests.deploy.compose_file import ROOT
 from tests.kubernetes import references, restricted, schemas
-from tests.kubernetes.combinations import COMBINATIONS, COMPONENTS, FILE, K8S, Render
+from tests.kubernetes.combinations import COMPONENTS, FILE, FULLEST, K8S, OVERLAYS, Combination, Render
 from tests.kubernetes.pages import PAGES, Block, blocks, commands, told
 from tests.kubernetes.rendered import rendered
 from tests.kubernetes.rules import RULES, SECRETS
-from tests.kubernetes.workloads import Document, containers, name, pod, workloads
+from tests.kubernetes.workloads import STAGE, Document, component, containers, name, pod, workloads
 
 HOW_TO = ROOT / "docs" / "how-to" / "kubernetes.md"
 BLOCKS = [block for page in PAGES for block in blocks(page)]
@@ -28,6 +28,9 @@ PARTS = [
     for block in BLOCKS
     if block not in WHOLE and {"patches", "images", "configMapGenerator", "replicas"} & set(block.documents[0])
 ]
+# The folder of a stage of one's own has a test of its own.
+KUSTOMIZATIONS = [block for block in WHOLE if "kind: Kustomization" in block.text and "hop.yaml" not in block.text]
+EACH = [*FULLEST, *map(Combination, OVERLAYS)]
 KUSTOMIZE = {"Kustomization", "Component"}
 # A library's own folder in the examples.
 THEIRS = {"prnc", "."}
@@ -40,10 +43,18 @@ def test_an_example_is_taken_by_kubernetes(block: Block) -> None:
     assert [found for one in built_in for version in schemas.VERSIONS for found in schemas.problems(one, version)] == []
 
 
+@pytest.mark.parametrize("block", WHOLE, ids=str)
+def test_the_pods_of_an_example_are_let_in(block: Block) -> None:
+    """The namespace enforces `restricted`, so no pod of a page may be less; a stage of one's own is patched to it."""
+    pods = [one for one in workloads(block.documents) if component(one) != STAGE]
+    assert [found for one in pods for check in restricted.CONTROLS.values() for found in check(one)] == []
+
+
 def _of(folder: Path, said: dict[str, Any], **files: str) -> list[Document]:
     """What a kustomization of the reader's, beside a clone, renders to."""
     if not (folder / "grin-pipeline").exists():
-        shutil.copytree(K8S, folder / "grin-pipeline" / "k8s")
+        folder.mkdir(exist_ok=True)
+        (folder / "grin-pipeline").symlink_to(ROOT)
     own = folder / "prnc"
     if not own.exists():
         shutil.copytree(K8S / "overlays" / "production", own)
@@ -64,6 +75,14 @@ def test_a_part_of_a_kustomization_changes_something(block: Block, tmp_path: Pat
         after = _of(tmp_path / "after", {**minimal, **document}, **{"config.yaml": config})
         assert after != before
         Render(after, frozenset())
+        assert [found for one in after for found in schemas.problems(one, schemas.VERSIONS[-1])] == []
+
+
+@pytest.mark.parametrize("block", KUSTOMIZATIONS, ids=str)
+def test_a_whole_kustomization_renders(block: Block, tmp_path: Path) -> None:
+    """A kustomization that a page shows renders in a copy of production beside a clone, to what Kubernetes takes."""
+    for document in block.documents:
+        after = _of(tmp_path, document)
         assert [found for one in after for found in schemas.problems(one, schemas.VERSIONS[-1])] == []
 
 
@@ -101,7 +120,7 @@ def test_a_stage_of_ones_own_works_as_told(tmp_path: Path) -> None:
 
 def _objects() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for combination in COMBINATIONS:
+    for combination in EACH:
         for one in combination.documents:
             found.setdefault(one["kind"], set()).add(re.sub(r"-[a-z0-9]{10}$", "", name(one)))
     found.setdefault("Secret", set()).update(references.GIVEN_SECRETS)
@@ -113,15 +132,13 @@ def test_commands_name_what_is_there(page: Path) -> None:
     """Folders, objects, namespaces and containers of each command exist."""
     objects = _objects()
     inside = {
-        one["name"]
-        for combination in COMBINATIONS
-        for work in workloads(combination.documents)
-        for one in containers(work)
+        one["name"] for combination in EACH for work in workloads(combination.documents) for one in containers(work)
     }
     for words in commands(page):
         named = told(words)
         for folder in named.folders:
-            assert folder in THEIRS or (ROOT / folder).exists() or folder.startswith("https://"), words
+            written = f"`{folder}`" in page.read_text()
+            assert folder in THEIRS or written or (ROOT / folder).exists() or folder.startswith("https://"), words
         for kind, wanted in named.objects:
             assert wanted.isupper() or wanted in objects.get(kind, set()) | {"hop"}, words
         assert set(named.namespaces) <= objects["Namespace"] | {"monitoring", "grin-prnc", "grin-hvd"}, words
@@ -151,7 +168,7 @@ def test_the_table_of_deployments_is_right() -> None:
         rows |= {who: set(re.findall(r"`([\w-]+)`", held)) for who in re.findall(r"`([\w-]+)`", first)}
     given = {
         name(work): {volume["secret"]["secretName"] for volume in pod(work).get("volumes", ()) if "secret" in volume}
-        for work in Render.of(COMBINATIONS[0]).workloads
+        for work in Render.of(Combination(K8S)).workloads
     }
     assert rows == given
 
