@@ -16,7 +16,8 @@ from common.settings import GlobalSettings
 from tests.kubernetes.combinations import Render
 from tests.kubernetes.references import chosen, ports
 from tests.kubernetes.rules import reads_a_secret
-from tests.kubernetes.workloads import STAGE, Document, component, in_line, labels, name, pod, title
+from tests.kubernetes.surroundings import environment
+from tests.kubernetes.workloads import STAGE, Document, component, containers, in_line, labels, name, pod, title
 
 Rule = Callable[[Render], Iterator[str]]
 RULES: dict[str, Rule] = {}
@@ -200,19 +201,9 @@ def grace(render: Render) -> Iterator[str]:
     for workload in filter(in_line, render.workloads):
         given = pod(workload).get("terminationGracePeriodSeconds", 30)
         # The orchestrator has no workers here, and stops at once.
-        own = _grace(render) if component(workload) == STAGE else 0
+        own = _grace(render, workload) if component(workload) == STAGE else 0
         if given <= own + 5:
             yield f"{title(workload)} is killed after {given} s, and takes up to {own} s"
-
-
-def settings(render: Render) -> dict[str, str]:
-    """The keys of the configuration that overlays and components set."""
-    return {
-        key: value
-        for one in render.kind("ConfigMap")
-        if name(one).startswith("grin-pipeline-settings")
-        for key, value in one["data"].items()
-    }
 
 
 def configuration(render: Render) -> dict[str, Any]:
@@ -227,14 +218,16 @@ def _read(text: str) -> dict[str, Any]:
     return whole
 
 
-def _grace(render: Render) -> float:
+def _grace(render: Render, workload: Document) -> float:
     default = configuration(render)["global"].get("grace", GlobalSettings.model_fields["grace"].default)
-    return float(settings(render).get("GRIN_PIPELINE_GLOBAL__GRACE", default))
+    return float(environment(render.documents, workload).get("GRIN_PIPELINE_GLOBAL__GRACE", default))
 
 
 @rule
 def no_secret_in_the_settings(render: Render) -> Iterator[str]:
-    """What is set for all pods names at most where a secret lies."""
-    for key, value in settings(render).items():
-        if reads_a_secret(key, value):
-            yield f"{key} is a secret"
+    """What ConfigMaps put into an environment names at most where a secret lies."""
+    for workload in render.workloads:
+        for one in containers(workload):
+            for key, value in environment(render.documents, workload, one["name"]).items():
+                if reads_a_secret(key, value):
+                    yield f"{title(workload)}: {key} is a secret"

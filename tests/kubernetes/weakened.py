@@ -214,7 +214,7 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], str, object]] = [
     ("scaled", ("k8s", "autoscaling"), "ScaledObject decryptor spec scaleTargetRef name", "extractor"),
     ("scaled", ("k8s", "autoscaling"), "ScaledObject decryptor spec scaleTargetRef kind", "StatefulSet"),
     ("scaled", ("k8s", "autoscaling"), _of("decryptor", "spec replicas"), 1),
-    ("grace", ("k8s", "autoscaling"), "ConfigMap grin-pipeline-settings data GRIN_PIPELINE_GLOBAL__GRACE", "630"),
+    ("grace", ("k8s", "autoscaling"), "ConfigMap grin-pipeline-autoscaling data GRIN_PIPELINE_GLOBAL__GRACE", "630"),
     ("outside", ("k8s", "s3"), "NetworkPolicy store spec podSelector matchExpressions 0 values +", "modifier"),
     ("outside", ("k8s", "s3"), "NetworkPolicy store spec egress 1 ports 0 port", 9000),
     ("nothing_inside", ("k8s", "s3"), "NetworkPolicy store spec egress 1 to 0 ipBlock except 1", "10.96.0.0/12"),
