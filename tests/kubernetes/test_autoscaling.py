@@ -206,12 +206,12 @@ def test_workers_that_come_and_go_are_given_time() -> None:
     for one in of_kind(rendered(PRODUCTION), "Deployment"):
         if component(one) == STAGE:
             grace = float(environment(rendered(PRODUCTION), one)["GRIN_PIPELINE_GLOBAL__GRACE"])
-            assert grace == 600
+            assert grace == 540
             assert pod(one)["terminationGracePeriodSeconds"] == grace + 30
 
 
 def _stage(name_: str = "decryptor", **changes: Any) -> Stage:
-    return Stage(Autoscaler(_scaled()[name_] | changes), grace=600)
+    return Stage(Autoscaler(_scaled()[name_] | changes), grace=540)
 
 
 def _day(stage: Stage, a_minute: float, seconds: float, long: float = 5 * HOUR) -> Stage:
