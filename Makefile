@@ -55,6 +55,14 @@ iiif: .venv/iiif/.complete  ## the IIIF manifest against the published schema (n
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/iiif/python iiif-prezi3==3.1.1
 	@touch $@
 
+crds: .venv/crds/.complete  ## what is for Kubernetes' operators against their published schemas (node, npm)
+	REQUIRE_CRDS=1 $(BIN)/pytest tests/kubernetes/test_crds.py
+
+.venv/crds/.complete: .venv/.complete
+	@command -v npm >/dev/null || { echo "npm is needed: apt-get install npm"; exit 1; }
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/crds @kubernetes-models/keda@2.0.0 @kubernetes-models/prometheus-operator@6.0.0 @kubernetes-models/external-secrets@2.0.0
+	@touch $@
+
 docling: setup .venv-docling/.complete  ## Docling reads Google's archives and our packages: any difference? (REAL_PAGES=FILE.tar.gz adds real pages)
 	$(BIN)/python -m tests.docling.check --python .venv-docling/bin/python
 
@@ -100,4 +108,4 @@ clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv .venv-docling build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif steps soak powercut fuzz objects large weather scale mutants clean
+.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif crds steps soak powercut fuzz objects large weather scale mutants clean
