@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.deploy.compose_file import ROOT
-from tests.kubernetes import references, restricted, schemas
+from tests.kubernetes import policies, references, restricted, schemas
 from tests.kubernetes.combinations import COMPONENTS, FILE, FULLEST, K8S, OVERLAYS, Combination, Render
 from tests.kubernetes.pages import PAGES, Block, blocks, commands, told
 from tests.kubernetes.rendered import rendered
@@ -100,6 +100,16 @@ def test_the_folder_of_ones_own_works_as_told(tmp_path: Path) -> None:
     }
     settings = next(one for one in render.kind("ConfigMap") if "settings" in name(one))
     assert settings["data"]["GRIN_PIPELINE_GLOBAL__LIBRARY"] == "PRNC"
+
+
+def test_a_library_has_a_namespace_of_its_own(tmp_path: Path) -> None:
+    """With its own `namespace:` all of a library is there, options too, and nothing is left in another's."""
+    said = {**_kustomization("LIBRARY=PRNC"), "namespace": "grin-prnc"}
+    said["components"] = [f"../grin-pipeline/{path.relative_to(ROOT)}" for path in COMPONENTS]
+    render = Render(_of(tmp_path, said), frozenset({"network-policies", "s3"}))
+    rules = references.RULES | policies.RULES
+    assert [found for check in rules.values() for found in check(render)] == []
+    assert {name(one) for one in render.kind("Namespace")} == {"grin-prnc"}
 
 
 def test_a_stage_of_ones_own_works_as_told(tmp_path: Path) -> None:
