@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -18,7 +19,7 @@ from tests.board.steps_faults import BROKEN, FULL, GONE, Fault
 from tests.board.steps_hooks import each_place_once
 from tests.board.steps_scenes import BY_NAME, SCENES, Scene, Weakness
 
-# Without this each place in the code is made to fail once a scene, however often the scene comes by there.
+# Without this each place in the code is made to fail in the first scene that comes by there.
 EVERYTHING = bool(os.environ.get("BOARD_STEPS"))
 # A claim that nobody works on would be a claim forever; "done" has the same steps.
 ALIVE = [scene.name for scene in SCENES if scene.name != "due again"]
@@ -79,8 +80,23 @@ def _counted(line: Small, stage: str) -> int:
 
 def steps_to_fail(scene: Scene, folder: Path, calls: Sequence[str] = ()) -> list[tuple[int, str]]:
     """The steps of a scene by number: those of the given calls, or all; each place once."""
-    all_of_them = list(enumerate(scene.steps(folder))) if EVERYTHING else each_place_once(scene.own_steps(folder))
-    return [(at, step) for at, step in all_of_them if not calls or step.split()[0] in calls]
+    if EVERYTHING:
+        chosen = list(enumerate(scene.steps(folder)))
+    else:
+        own = each_place_once(scene.own_steps(folder))
+        chosen = [one for one in own if first_met().get(one[1], scene.name) == scene.name] or own[-1:]
+    return [(at, step) for at, step in chosen if not calls or step.split()[0] in calls]
+
+
+@cache
+def first_met() -> dict[str, str]:
+    """Each place, with all the lines that led to it, and the first scene that comes by there."""
+    found: dict[str, str] = {}
+    for name in ALIVE:
+        with memory() as folder:
+            for _, step in each_place_once(BY_NAME[name].own_steps(folder)):
+                found.setdefault(step, name)
+    return found
 
 
 def tried(

@@ -21,7 +21,7 @@ from tests.board.steps import BOOK, LAST, Says, Small, ended, fork, memory, run
 from tests.board.steps_hooks import Pause, each_place_once
 from tests.board.steps_scenes import BY_NAME, Scene, Weakness
 
-# Without this each place in the code is a step once a scene, and the verdicts that only move a token have one sequel.
+# Without this each place in the code is a step once a scene, and verdicts other than "done" have one or two sequels.
 EVERYTHING = bool(os.environ.get("BOARD_STEPS"))
 
 
@@ -58,7 +58,7 @@ MEANWHILE: dict[str, Sequel] = {
 }
 
 
-CASES = [(name, meanwhile) for name in ("done", "redo") for meanwhile in MEANWHILE]
+CASES = [("done", meanwhile) for meanwhile in MEANWHILE] + [("redo", "another holds it"), ("redo", "sent back")]
 CASES += [(name, "two stages on") for name in ("retry", "reject", "halt")]
 if EVERYTHING:
     CASES = [
