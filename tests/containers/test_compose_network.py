@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -30,11 +31,14 @@ def test_three_stages_reach_nobody_outside(project: Project) -> None:
     project.up(*WITHOUT_MONITORING)
     with socket.create_server(("0.0.0.0", 0)) as server:
         port = str(server.getsockname()[1])
-        answers = {
-            service: {
-                project.order("python", "-c", SCRIPT, host, port, service=service).strip() for host in gateways(project)
-            }
-            for service in ("downloader", "decryptor", "extractor", "modifier")
-        }
+        services, hosts = ("downloader", "decryptor", "extractor", "modifier"), gateways(project)
+
+        def asked(service: str, host: str) -> str:
+            return project.order("python", "-c", SCRIPT, host, port, service=service).strip()
+
+        # Whoever gets no answer waits for it: all of them at once.
+        with ThreadPoolExecutor() as pool:
+            answering = {service: [pool.submit(asked, service, host) for host in hosts] for service in services}
+            answers = {service: {one.result() for one in found} for service, found in answering.items()}
     assert "yes" in answers.pop("downloader")
     assert answers == {service: {"no"} for service in ("decryptor", "extractor", "modifier")}
