@@ -15,7 +15,7 @@ import yaml
 from common.settings import GlobalSettings
 from tests.kubernetes.combinations import Render
 from tests.kubernetes.references import chosen, ports
-from tests.kubernetes.rules import reads_a_secret
+from tests.kubernetes.rules import CONFIG, reads_a_secret
 from tests.kubernetes.surroundings import environment
 from tests.kubernetes.workloads import STAGE, Document, component, containers, in_line, labels, name, pod, title
 
@@ -38,6 +38,8 @@ DNS = {
 MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 SIMULATOR = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "simulator"}}}
 HTTPS = {("TCP", 443)}
+WORLD = {"the world by https, IPv4", "the world by https, IPv6"}
+ASKERS = {"downloader", "orchestrator"}
 ENFORCED = {f"pod-security.kubernetes.io/{how}": "restricted" for how in ("enforce", "warn", "audit")}
 
 
@@ -83,13 +85,10 @@ def deny_all(render: Render) -> Iterator[str]:
 @networked
 def outside(render: Render) -> Iterator[str]:
     """Only who asks GRIN, or an object store, reaches the world, by https, and names; the others reach nobody."""
-    allowed = {"downloader", "orchestrator"} | ({"uploader", "audit"} if "s3" in render.components else set())
+    allowed = ASKERS | ({"uploader", "audit"} if "s3" in render.components else set())
     for workload in render.workloads:
-        reaches: set[str] = set()
-        for way in ways(render, workload, "Egress") or ():
-            for peer in way.get("to") or [{}]:
-                reaches.add(_reached(peer, _open(way)))
-        wanted = {"names", "the world by https"} if _may(workload, allowed) else set()
+        reaches = _reaches(render, workload)
+        wanted = {"names", *WORLD} if _may(workload, allowed) else set()
         if any(name(one) == "simulator" for one in render.workloads) and name(workload) in {
             "downloader",
             "orchestrator",
@@ -97,6 +96,11 @@ def outside(render: Render) -> Iterator[str]:
             wanted.add("the demo's GRIN")
         if reaches != wanted:
             yield f"{title(workload)} reaches {sorted(reaches)}, and needs {sorted(wanted)}"
+
+
+def _reaches(render: Render, workload: Document) -> set[str]:
+    every = ways(render, workload, "Egress")
+    return {_reached(peer, _open(way)) for way in ([{}] if every is None else every) for peer in way.get("to") or [{}]}
 
 
 def _may(workload: Document, allowed: set[str]) -> bool:
@@ -107,7 +111,7 @@ def _reached(peer: Document, open_: set[tuple[str, Any]]) -> str:
     if peer == DNS and open_ == {("UDP", 53), ("TCP", 53)}:
         return "names"
     if set(peer) == {"ipBlock"} and open_ == HTTPS:
-        return "the world by https"
+        return f"the world by https, IPv{ip_network(peer['ipBlock']['cidr']).version}"
     if peer == SIMULATOR and open_ == {("TCP", "http")}:
         return "the demo's GRIN"
     return f"{peer or 'everybody'} at {sorted(map(str, open_))}"
@@ -168,8 +172,11 @@ def simulated(render: Render) -> Iterator[str]:
                 for one in render.workloads
                 if set(peer) == {"podSelector"} and chosen(peer["podSelector"], labels(one))
             }
-            if askers != {"downloader", "orchestrator"}:
-                yield f"the simulator is asked by {sorted(askers) or 'everybody'}"
+            if askers != ASKERS or _open(way) != {("TCP", "http")}:
+                yield f"the simulator is asked by {sorted(askers) or 'everybody'} at {_open(way)}"
+        for asker in (one for one in render.workloads if name(one) in ASKERS):
+            if _reaches(render, asker) - WORLD != {"names", "the demo's GRIN"}:
+                yield f"{title(asker)} reaches {sorted(_reaches(render, asker))}"
 
 
 @rule
@@ -204,6 +211,52 @@ def grace(render: Render) -> Iterator[str]:
         own = _grace(render, workload) if component(workload) == STAGE else 0
         if given <= own + 5:
             yield f"{title(workload)} is killed after {given} s, and takes up to {own} s"
+
+
+@rule
+def board(render: Render) -> Iterator[str]:
+    """Everything that has to do with the board finds the configuration and the volume, where they are mounted."""
+    for workload in render.workloads:
+        for one in containers(workload):
+            places = {mount["mountPath"] for mount in one.get("volumeMounts") or ()}
+            if "/data" in places:
+                found = environment(render.documents, workload, one["name"])
+                if (found.get("GRIN_PIPELINE_CONFIG"), found.get("GRIN_PIPELINE_DATA")) != (CONFIG, "/data"):
+                    yield f"{title(workload)}: {one['name']} looks for configuration or volume elsewhere"
+
+
+@rule
+def claim(render: Render) -> Iterator[str]:
+    """The one claim says how much it wants, and is for many nodes, but for one disk on one node."""
+    mode = "ReadWriteOnce" if "one-node" in render.components else "ReadWriteMany"
+    found = [one["spec"] for one in render.kind("PersistentVolumeClaim")]
+    if [spec.get("accessModes") for spec in found] != [[mode]]:
+        yield f"claims are {found}"
+    if not all(spec["resources"]["requests"].get("storage") for spec in found):
+        yield "the claim wants nothing"
+
+
+@rule
+def store(render: Render) -> Iterator[str]:
+    """With a store, books go there by keys that must be mounted; without, no pod waits for keys."""
+    used = "s3" in render.components
+    for workload in render.workloads:
+        for volume in pod(workload).get("volumes") or ():
+            if volume.get("secret", {}).get("secretName") != "grin-pipeline-store":
+                continue
+            found = environment(render.documents, workload)
+            to_store = found.get("GRIN_PIPELINE_GLOBAL__DONE_BUCKET", "").startswith("s3://")
+            keys = found.get("AWS_SHARED_CREDENTIALS_FILE") == "/etc/grin-pipeline/secrets/store/aws"
+            if (to_store, keys, not volume["secret"].get("optional")) != (used, used, used):
+                yield f"{title(workload)} has a store without keys, or keys without a store"
+
+
+@rule
+def accounts(render: Render) -> Iterator[str]:
+    """An account gives no pod a token."""
+    for one in render.kind("ServiceAccount"):
+        if one.get("automountServiceAccountToken") is not False:
+            yield f"{title(one)} gives a token"
 
 
 def configuration(render: Render) -> dict[str, Any]:

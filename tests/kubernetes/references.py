@@ -182,7 +182,9 @@ def services(render: Render) -> Iterator[str]:
         found = [one for one in render.workloads if service["spec"]["selector"].items() <= labels(one).items()]
         if len(found) != 1:
             yield f"{title(service)} leads to {[title(one) for one in found]}"
-        for port in service["spec"]["ports"]:
+        if not service["spec"].get("ports"):
+            yield f"{title(service)} leads to no port"
+        for port in service["spec"].get("ports") or ():
             target = port.get("targetPort", port["port"])
             if any(target not in {*ports(one), *ports(one).values()} for one in found):
                 yield f"{title(service)} leads to port {target}, which is not there"

@@ -81,13 +81,17 @@ def _main(workload: Document) -> Document:
 
 @rule
 def numeric_user(workload: Document) -> Iterator[str]:
-    """User and group are numbers above those of the system's own, and never root's."""
+    """User and group are numbers above those of the system's own; volumes are given to the group, once."""
     common = pod(workload).get("securityContext") or {}
     for one in containers(workload):
         own = {**common, **(one.get("securityContext") or {})}
         for key in ("runAsUser", "runAsGroup"):
             if not (isinstance(own.get(key), int) and own[key] >= 1000):
                 yield f"{one['name']}: {key} is {own.get(key)}"
+    if common.get("fsGroup") != common.get("runAsGroup"):
+        yield "volumes are another group's"
+    if common.get("fsGroupChangePolicy") != "OnRootMismatch":
+        yield "every start changes the owner of every file"
 
 
 @rule
@@ -100,10 +104,15 @@ def read_only_root(workload: Document) -> Iterator[str]:
 
 @rule
 def scratch(workload: Document) -> Iterator[str]:
-    """What can be written besides the claim has an end to it."""
-    for key, volume in _volumes(workload, "emptyDir").items():
-        if not (volume or {}).get("sizeLimit"):
-            yield f"{key} grows without end"
+    """What can be written besides the claim has an end to it; every container has a /tmp, the line's in memory."""
+    empty = _volumes(workload, "emptyDir")
+    yield from (f"{key} grows without end" for key, volume in empty.items() if not (volume or {}).get("sizeLimit"))
+    for one in containers(workload):
+        there = [
+            empty[mount["name"]] for mount in mounts(one) if mount["mountPath"] == "/tmp" and mount["name"] in empty
+        ]
+        if len(there) != 1 or (in_line(workload) and there[0].get("medium") != "Memory"):
+            yield f"{one['name']} has no /tmp, or one on the node's disk"
 
 
 @rule
@@ -148,6 +157,14 @@ def probes(workload: Document) -> Iterator[str]:
         asked = (main.get(f"{kind}Probe") or {}).get("httpGet") or {}
         if asked.get("path") != path or named.get(asked.get("port"), asked.get("port")) != port:
             yield f"{kind} is not asked by {path} at port {port}"
+        yield from _patience(kind, main.get(f"{kind}Probe") or {})
+
+
+def _patience(kind: str, probe: Document) -> Iterator[str]:
+    """A start may take a minute, a hang half of one, and an answer on a busy node some seconds."""
+    least = {"startup": 60, "liveness": 30, "readiness": 0}[kind]
+    if probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3) < least or probe.get("timeoutSeconds", 1) < 5:
+        yield f"{kind} gives up too soon"
 
 
 @rule
@@ -223,7 +240,7 @@ def spread(workload: Document) -> Iterator[str]:
     """Workers of a stage are spread over the nodes, where there are several."""
     for one in pod(workload).get("topologySpreadConstraints", ()):
         selected = one["labelSelector"]["matchLabels"].items() <= labels(workload).items()
-        apart = "app.kubernetes.io/name" in (*one["labelSelector"]["matchLabels"], *one.get("matchLabelKeys", ()))
+        apart = set(one.get("matchLabelKeys", ())) == {"app.kubernetes.io/name", "pod-template-hash"}
         if one["topologyKey"] == "kubernetes.io/hostname" and selected and apart:
             if one["whenUnsatisfiable"] != "ScheduleAnyway":
                 yield "a worker waits although there is room"
@@ -250,7 +267,8 @@ def configuration(workload: Document) -> Iterator[str]:
     maps = _volumes(workload, "configMap")
     for one in containers(workload):
         at = [mount for mount in mounts(one) if mount["mountPath"] == CONFIG]
-        if len(at) != 1 or at[0]["name"] not in maps or not at[0].get("readOnly"):
+        wanted = {"mountPath": CONFIG, "subPath": "config.yaml", "readOnly": True}
+        if [{**mount, "name": mount["name"] in maps} for mount in at] != [{**wanted, "name": True}]:
             yield f"{one['name']} has no configuration, or can write to it"
         if not any("configMapRef" in source for source in one.get("envFrom") or ()):
             yield f"{one['name']} does not see the settings"
@@ -260,5 +278,26 @@ def configuration(workload: Document) -> Iterator[str]:
 def doctor_first(workload: Document) -> Iterator[str]:
     """Nothing works on a volume that the doctor has not tried."""
     first = next(iter(pod(workload).get("initContainers") or ()), {})
-    if first.get("args", [])[:1] != ["doctor"] or first.get("restartPolicy"):
+    how = "--prepare" if component(workload) == ORCHESTRATOR else "--brief"
+    if first.get("args") != ["doctor", "--no-stages", how] or first.get("restartPolicy"):
         yield "the volume is not tried first"
+
+
+@rule
+def accounts(workload: Document) -> Iterator[str]:
+    """Who writes to the store has an account of its own, which a cloud can give a role; the others have none."""
+    wanted = "uploader" if _who(workload) in SECRETS["store"] else None
+    if pod(workload).get("serviceAccountName") != wanted:
+        yield f"its account is {pod(workload).get('serviceAccountName')}"
+
+
+@rule
+def jobs(workload: Document) -> Iterator[str]:
+    """A job runs when a person asks, one at a time, says what it found, and is not begun anew for that."""
+    if workload["kind"] == "CronJob":
+        spec = workload["spec"]
+        once = (spec.get("suspend"), spec.get("concurrencyPolicy"), spec["jobTemplate"]["spec"].get("backoffLimit"))
+        if once != (True, "Forbid", 0) or pod(workload).get("restartPolicy") != "Never":
+            yield "it starts by itself, beside itself, or anew"
+        if not _main(workload).get("args"):
+            yield "it does what the image does without arguments"

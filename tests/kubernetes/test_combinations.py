@@ -91,7 +91,7 @@ def test_no_address_inside_is_opened_unseen(address: str) -> None:
     """A cluster's, a node's, a network's own and a cloud's metadata's addresses are found where a policy opens them."""
     render = Render.of(_named("k8s"))
     place = "NetworkPolicy grin spec egress 1 to 1 ipBlock cidr"
-    assert _broken(Render(changed(render.documents, place, address), render.components)) == {"nothing_inside"}
+    assert "nothing_inside" in _broken(Render(changed(render.documents, place, address), render.components))
 
 
 @pytest.mark.parametrize(

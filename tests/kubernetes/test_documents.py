@@ -106,7 +106,7 @@ def test_a_library_has_a_namespace_of_its_own(tmp_path: Path) -> None:
     """With its own `namespace:` all of a library is there, options too, and nothing is left in another's."""
     said = {**_kustomization("LIBRARY=PRNC"), "namespace": "grin-prnc"}
     said["components"] = [f"../grin-pipeline/{path.relative_to(ROOT)}" for path in COMPONENTS]
-    render = Render(_of(tmp_path, said), frozenset({"network-policies", "s3"}))
+    render = Render(_of(tmp_path, said), frozenset(path.name for path in COMPONENTS))
     rules = references.RULES | policies.RULES
     assert [found for check in rules.values() for found in check(render)] == []
     assert {name(one) for one in render.kind("Namespace")} == {"grin-prnc"}
