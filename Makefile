@@ -100,6 +100,9 @@ weather: setup  ## 500 books under every fault of GRIN, ten minutes of short tok
 scale: setup  ## a million tokens: claims, scrapes, seeding
 	GRIN_SCALE=1000000 $(BIN)/pytest tests/board/test_scale.py
 
+year: setup  ## a simulated year: a million books, GRIN's limits, 1 to 50 nodes: what bounds it, and what a book costs
+	$(BIN)/python -m tests.bench.year $(ARGS)
+
 mutants: setup  ## changes the board's core place by place: do the tests notice? (about 15 minutes)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement tests/mutation/requirements.txt
 	$(BIN)/python -m tests.mutation.mutants
@@ -108,4 +111,4 @@ clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv .venv-docling build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif crds steps soak powercut fuzz objects large weather scale mutants clean
+.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif crds steps soak powercut fuzz objects large weather scale year mutants clean
