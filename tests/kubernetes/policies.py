@@ -15,7 +15,7 @@ import yaml
 from common.settings import GlobalSettings
 from tests.kubernetes.combinations import Render
 from tests.kubernetes.references import chosen, ports
-from tests.kubernetes.rules import CONFIG, reads_a_secret
+from tests.kubernetes.rules import CONFIG, on_board, reads_a_secret
 from tests.kubernetes.surroundings import environment
 from tests.kubernetes.workloads import STAGE, Document, component, containers, in_line, labels, name, pod, title
 
@@ -88,7 +88,7 @@ def outside(render: Render) -> Iterator[str]:
     allowed = ASKERS | ({"uploader", "audit"} if "s3" in render.components else set())
     for workload in render.workloads:
         reaches = _reaches(render, workload)
-        wanted = {"names", *WORLD} if _may(workload, allowed) else set()
+        wanted = {"names", *WORLD} if name(workload) in allowed else set()
         if any(name(one) == "simulator" for one in render.workloads) and name(workload) in {
             "downloader",
             "orchestrator",
@@ -101,10 +101,6 @@ def outside(render: Render) -> Iterator[str]:
 def _reaches(render: Render, workload: Document) -> set[str]:
     every = ways(render, workload, "Egress")
     return {_reached(peer, _open(way)) for way in ([{}] if every is None else every) for peer in way.get("to") or [{}]}
-
-
-def _may(workload: Document, allowed: set[str]) -> bool:
-    return labels(workload).get("app.kubernetes.io/name") in allowed
 
 
 def _reached(peer: Document, open_: set[tuple[str, Any]]) -> str:
@@ -234,6 +230,20 @@ def claim(render: Render) -> Iterator[str]:
         yield f"claims are {found}"
     if not all(spec["resources"]["requests"].get("storage") for spec in found):
         yield "the claim wants nothing"
+
+
+@rule
+def together(render: Render) -> Iterator[str]:
+    """Where there is one disk, whoever needs it goes to the node that has it; a job tries to."""
+    for workload in filter(on_board, render.workloads if "one-node" in render.components else ()):
+        affinity = pod(workload).get("affinity", {}).get("podAffinity", {})
+        terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", [])
+        if not in_line(workload):
+            preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution", ())
+            terms = [*terms, *(one["podAffinityTerm"] for one in preferred)]
+        wanted = {"matchLabels": {"app.kubernetes.io/part-of": "grin-pipeline"}}
+        if {"topologyKey": "kubernetes.io/hostname", "labelSelector": wanted} not in terms:
+            yield f"{title(workload)} may be where the disk is not"
 
 
 @rule

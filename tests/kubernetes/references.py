@@ -139,6 +139,8 @@ def mounted(render: Render) -> Iterator[str]:
         volumes = [volume["name"] for volume in pod(workload).get("volumes") or ()]
         if len(volumes) != len(set(volumes)):
             yield f"{title(workload)} has two volumes of one name"
+        if any(len(volume) != 2 for volume in pod(workload).get("volumes") or ()):
+            yield f"{title(workload)} has a volume of no kind, which Kubernetes takes for an empty folder"
         used = set()
         for one in containers(workload):
             places = [mount["mountPath"] for mount in one.get("volumeMounts") or ()]

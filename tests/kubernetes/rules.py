@@ -43,7 +43,7 @@ def line(check: Rule) -> Rule:
 
 def board(check: Rule) -> Rule:
     """A rule that is for whoever has to do with the board, if once."""
-    return _only(lambda workload: in_line(workload) or bool(_volumes(workload, "persistentVolumeClaim")), check)
+    return _only(lambda workload: in_line(workload) or on_board(workload), check)
 
 
 def _only(concerned: Callable[[Document], bool], check: Rule) -> Rule:
@@ -69,6 +69,11 @@ def reads_a_secret(key: str, value: object) -> bool:
 def mounts(container: Document) -> list[Document]:
     """A container's mounts."""
     return list(container.get("volumeMounts") or ())
+
+
+def on_board(workload: Document) -> bool:
+    """Whether any container has the board, or something else, at its place."""
+    return any(mount["mountPath"] == "/data" for one in containers(workload) for mount in mounts(one))
 
 
 def _volumes(workload: Document, kind: str) -> dict[str, Document]:

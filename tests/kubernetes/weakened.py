@@ -5,6 +5,7 @@ from __future__ import annotations
 _POD = "spec template spec"
 _MAIN = f"{_POD} containers main"
 _DOCTOR = f"{_POD} initContainers doctor"
+_JOB = "CronJob audit spec jobTemplate spec template spec"
 _LEAST = {"drop": ["ALL"]}
 _BARE = {"name": "debug", "image": "busybox:1.37", "securityContext": {"allowPrivilegeEscalation": False}}
 
@@ -164,6 +165,7 @@ REFERENCES: list[tuple[str, str, object]] = [
     ),
     ("mounted", _of("decryptor", f"{_POD} volumes gpg"), None),
     ("mounted", _of("decryptor", f"{_POD} volumes +"), {"name": "tmp", "emptyDir": {}}),
+    ("mounted", _of("decryptor", f"{_POD} volumes data"), {"name": "data"}),
     ("mounted", _of("decryptor", f"{_MAIN} volumeMounts gpg"), None),
     ("mounted", _of("decryptor", f"{_MAIN} volumeMounts gpg mountPath"), "/tmp"),
     ("probed_ports", _of("extractor", f"{_MAIN} ports"), None),
@@ -236,6 +238,9 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], str, object]] = [
     ("claim", ("single-node",), "PersistentVolumeClaim grin-pipeline-data spec accessModes", ["ReadWriteMany"]),
     ("store", ("k8s", "s3"), _of("uploader", f"{_POD} volumes store secret optional"), True),
     ("store", ("k8s", "s3"), _of("uploader", f"{_MAIN} env"), []),
+    ("outside", ("k8s", "s3"), "CronJob audit spec jobTemplate spec template metadata", {}),
+    ("together", ("single-node",), _of("decryptor", f"{_POD} affinity"), None),
+    ("together", ("single-node", "s3"), f"{_JOB} affinity", None),
     ("store", ("k8s", "s3"), "ConfigMap grin-pipeline-store data GRIN_PIPELINE_GLOBAL__DONE_BUCKET", "done"),
     ("outside", ("demo", "network-policies"), "NetworkPolicy to-simulator spec egress 0 ports", None),
     ("outside", ("demo", "network-policies"), "NetworkPolicy to-simulator spec egress 0 to 0 podSelector", {}),
@@ -257,8 +262,6 @@ ELSEWHERE: list[tuple[str, tuple[str, ...], str, object]] = [
     ("vaulted", ("k8s", "external-secrets"), "ExternalSecret grin-pipeline-gpg spec data 0 secretKey", "passphrase"),
     ("grace", ("k8s", "autoscaling"), _of("decryptor", f"{_POD} terminationGracePeriodSeconds"), 45),
 ]
-
-_JOB = "CronJob audit spec jobTemplate spec template spec"
 JOBS: list[tuple[str, str, object]] = [
     ("jobs", "CronJob audit spec suspend", False),
     ("jobs", "CronJob audit spec concurrencyPolicy", None),
