@@ -99,7 +99,7 @@ def served(
     token_lifetime: float = 3600,
 ) -> Iterator[Served]:
     """Serve a library folder."""
-    with serving(folder, Options(states or {}, (), limits or Limits(), token_lifetime, faults)) as made:
+    with serving(folder, Options(states or {}, (), limits or Limits(), token_lifetime, faults=faults)) as made:
         yield made
 
 
