@@ -34,6 +34,7 @@ class Cluster:
         self.client = docker.from_env(max_pool_size=100)
         self.things, self.accounts = Things(claims=dict(claims or {})), set[str]()
         self.deployments: dict[str, Deployment] = {}
+        self.history: list[Pod] = []
         self.troubles: list[Exception] = []
         self.mounting, self._lock, self._closed = threading.Lock(), threading.RLock(), threading.Event()
         self.cables = Cables(self.client, self.name, self.labels)
@@ -51,8 +52,9 @@ class Cluster:
                 container.remove(force=True)
         for pod in self.pods():
             pod.delete()
-        for pod in self.pods():
-            pod.gone.wait(10)
+        end = time.monotonic() + 10
+        while not all(pod.gone for pod in self.history) and time.monotonic() < end:
+            time.sleep(0.05)
         self.cables.close()
         self.client.close()
 

@@ -45,13 +45,14 @@ class ReplicaSet:
 
     def reconcile(self) -> None:
         """Make what is missing, and delete what is too much: not ready first, then the newest."""
-        self.pods = [pod for pod in self.pods if not pod.gone.is_set()]
+        self.pods = [pod for pod in self.pods if not pod.gone]
         pods = sorted(self.active(), key=_worth)
         for pod in pods[: max(0, len(pods) - self.size)]:
             pod.delete()
         for _ in range(self.size - len(pods)):
             ending = "".join(secrets.choice(_ALPHABET) for _ in range(5))
             self.pods.append(Pod(self._cluster, f"{self._name}-{ending}", self._template))
+            self._cluster.history.append(self.pods[-1])
 
 
 def _worth(pod: Pod) -> tuple[bool, bool, float, int, float]:

@@ -6,7 +6,7 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,16 +64,28 @@ class Pod:
         self.security: Mapping[str, Any] = self.spec.get("securityContext", {})
         self.folder: Path = cluster.folder / "pods" / name
         self.created, self.ready_since, self.restarts = time.monotonic(), 0.0, 0
+        self.first_ready, self.deleted_at, self.gone_at = 0.0, 0.0, 0.0
         self.main: Container | None = None
         self._on_duty: Container | None = None
-        self.deleted, self.gone = False, threading.Event()
         self.events: list[str] = []
         self.volumes: dict[str, Volume] = {}
         self._lock = threading.Lock()
         self._news: queue.Queue[News] = queue.Queue()
         self._counter = 0
-        _check(self)
+        check_spec(self.spec, cluster.accounts)
+        for service in cluster.cables.behind(self.labels):
+            service.check(self.spec["containers"][0])
         threading.Thread(target=self._live, name=name, daemon=True).start()
+
+    @property
+    def deleted(self) -> bool:
+        """Whether somebody has deleted it."""
+        return bool(self.deleted_at)
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of it is left."""
+        return bool(self.gone_at)
 
     @property
     def ready(self) -> bool:
@@ -88,7 +100,7 @@ class Pod:
     def delete(self) -> None:
         """Let it end within its grace; it counts no more from now on."""
         if not self.deleted:
-            self.deleted = True
+            self.deleted_at = time.monotonic()
             self._say("Deleted.")
             self._news.put(News("delete"))
 
@@ -118,7 +130,7 @@ class Pod:
             self.main = None
             for volume in self.volumes.values():
                 volume.drop()
-            self.gone.set()
+            self.gone_at = time.monotonic()
 
     def _mount(self) -> bool:
         folder = self.folder / "volumes"
@@ -234,6 +246,7 @@ class Pod:
             if well == bool(self.ready_since) or container is None:
                 return
             self.ready_since = time.monotonic() if well else 0.0
+            self.first_ready = self.first_ready or self.ready_since
             self._say("Ready." if well else "Not ready.")
             for service in self.cluster.cables.behind(self.labels):
                 if well:
@@ -251,18 +264,11 @@ class Pod:
         self.events.append(f"{time.monotonic() - self.created:.1f} s: {text}")
 
 
-def _check(pod: Pod) -> None:
+def check_spec(spec: Mapping[str, Any], accounts: Collection[str]) -> None:
     """Refuse what would not be played as it says."""
-    spec = pod.spec
-    only(f"Pod {pod.name}", spec, *_KNOWN, left_out=_LEFT_OUT)
+    only("A pod", spec, *_KNOWN, left_out=_LEFT_OUT)
     just("containers in a pod", len(spec["containers"]), 1)
     just("restartPolicy", spec.get("restartPolicy", "Always"), "Always")
-    account = spec.get("serviceAccountName", "default")
-    if account != "default" and account not in pod.cluster.accounts:
-        raise RefusedError(f"There is no service account {account}, and so no pod would be made.")
+    just("serviceAccountName", spec.get("serviceAccountName", "default"), "default", *accounts)
     if spec.get("automountServiceAccountToken") is not False:
-        raise RefusedError(
-            f"Pod {pod.name} does not say automountServiceAccountToken: false, and the player has no tokens."
-        )
-    for service in pod.cluster.cables.behind(pod.labels):
-        service.check(spec["containers"][0])
+        raise RefusedError("A pod has to say automountServiceAccountToken: false; the player has no tokens to give.")
