@@ -35,14 +35,16 @@ class Warm:
         self.process = subprocess.Popen([sys.executable, "-P", "-m", "tests.warm"], env=environ, **pipes)  # type: ignore[call-overload]
         atexit.register(self.end)
 
-    def run(self, arguments: list[str], environ: dict[str, str], text: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, arguments: list[str], environ: dict[str, str], text: str, cwd: Path
+    ) -> subprocess.CompletedProcess[str]:
         """One command to its end."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "0").write_text(text)
-            order = {"arguments": arguments, "environ": environ, "folder": name, "cwd": str(Path.cwd())}
+            order = {"arguments": arguments, "environ": environ, "folder": name, "cwd": str(cwd)}
             self.process.stdin.write(json.dumps(order) + "\n")
             self.process.stdin.flush()
             code = int(self.process.stdout.readline())
@@ -54,12 +56,14 @@ class Warm:
         self.process.communicate()
 
 
-def run(arguments: list[str], environ: dict[str, str], text: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    arguments: list[str], environ: dict[str, str], text: str = "", cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """`grin-pipeline` with these arguments in this environment, to its end."""
     warm: Warm | None = getattr(_ours, "warm", None)
     if warm is None or warm.process.poll() is not None:
         warm = _ours.warm = Warm()
-    return warm.run(arguments, environ, text)
+    return warm.run(arguments, environ, text, cwd or Path.cwd())
 
 
 # --- in the process that waits ---
@@ -78,7 +82,7 @@ def _become(order: dict[str, Any]) -> int:
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["environ"])
-    sys.path[:0] = order["environ"]["PYTHONPATH"].split(":")
+    sys.path[:0] = filter(None, order["environ"].get("PYTHONPATH", "").split(":"))
     sys.argv[1:] = order["arguments"]
     sys.orig_argv[1:] = ["-P", "-m", "services.orchestrator", *order["arguments"]]
     try:

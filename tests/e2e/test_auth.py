@@ -18,6 +18,7 @@ import httpx
 import pytest
 import yaml
 
+from tests import warm
 from tests.helpers import GRIN_PIPELINE
 
 
@@ -49,8 +50,7 @@ class Place:
 
     def ask(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run `auth …` to its end."""
-        whole = [*GRIN_PIPELINE, "auth", *command, *self.write()]
-        return subprocess.run(whole, capture_output=True, text=True, check=False, timeout=60)
+        return warm.run(["auth", *command, *self.write()], dict(os.environ))
 
     def fault(self, **fault: object) -> None:
         """Let one request to GRIN, or to Google, go wrong."""
@@ -201,7 +201,6 @@ def test_not_on_the_list(place: Place) -> None:
 def test_asking_before_there_is_a_board(place: Place) -> None:
     """`seed --dry-run` asks GRIN under the rate of its own process, and makes no folder."""
     shutil.copy(place.folder.parent / "person.json", place.credentials)
-    command = [*GRIN_PIPELINE, "seed", "--from", "converted", "--dry-run", *place.write()]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    found = warm.run(["seed", "--from", "converted", "--dry-run", *place.write()], dict(os.environ))
     assert (found.returncode, found.stdout.split()[0]) == (0, "1"), found.stderr
     assert not (place.folder / "pipeline").exists()

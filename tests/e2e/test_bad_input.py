@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import GRIN_PIPELINE
+from tests import warm
 
 GOOD = """\
 global:
@@ -36,9 +35,7 @@ def refused(folder: Path, *command: str, path: str | None = None) -> str:
     """Run a command that must be refused; what it said on stderr."""
     before = tree(folder)
     environ = {**os.environ, "PATH": path or os.environ["PATH"]}
-    done = subprocess.run(
-        [*GRIN_PIPELINE, *command], cwd=folder, capture_output=True, text=True, env=environ, check=False, timeout=60
-    )
+    done = warm.run(list(command), environ, cwd=folder)
     assert done.returncode == 2, done
     assert tree(folder) == before
     assert "Traceback" not in done.stdout + done.stderr

@@ -21,6 +21,7 @@ from services.orchestrator.asked import Asked
 from services.orchestrator.conversion import Conversion, Report, alone, whole_round
 from services.orchestrator.up import prepare
 from simulator.grin.entry import State
+from tests import warm
 from tests.helpers import GRIN_PIPELINE, measured
 from tests.libraries import Site, serving
 from tests.scripted import Reply, ScriptedGrin, Seen
@@ -220,11 +221,9 @@ def test_one_at_a_time(site: Site) -> None:
 def test_what_a_person_reads(site: Site) -> None:
     """The figures stand in sentences; a bad call says why, and nothing is made."""
     site.settings()
-    base = [*GRIN_PIPELINE, "convert", "--config", str(site.folder / "config.yaml")]
-    here = Path(__file__).parents[2]
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*base, *more], capture_output=True, text=True, check=False, cwd=here)
+        return warm.run(["convert", "--config", str(site.folder / "config.yaml"), *more], dict(os.environ))
 
     bad = run("../x")
     assert (bad.returncode, "is no barcode" in bad.stderr) == (2, True)
