@@ -69,6 +69,7 @@ class Demo(Cluster):
 
     def __init__(self, folder: Path, claims: Mapping[str, Claim] | None = None) -> None:
         super().__init__(folder, claims)
+        self.killed = set[str]()
         self.dice = random.Random(os.environ.get("PLAY_SEED", "7"))
 
     @property
@@ -141,18 +142,23 @@ class Demo(Cluster):
         pid = one.pid()
         with suppress(ProcessLookupError):
             if pid:
+                self.killed.add(one.name)
+                one.say("Killed.")
                 os.kill(pid, signal.SIGKILL)
                 return True
         return False
 
     def kill_one(self) -> str:
-        """Kill the first process of a pod at random; the pod's name."""
-        one = self.dice.choice([one for one in self.pods() if one.ready])
+        """Kill the first process of a pod at random, of one that has a book in hand if there is any; the pod's name."""
+        claims = " ".join(claim for stage in STAGES for claim in self.at_work(stage))
+        ready = [one for one in self.pods() if one.ready]
+        one = self.dice.choice([one for one in ready if one.name in claims] or ready)
         return one.name if self.kill(one) else ""
 
     def delete_one(self) -> str:
-        """Delete a pod at random; not the simulator's, whose books would be gone with it."""
-        one = self.dice.choice([one for one in self.pods("orchestrator", *STAGES) if one.ready])
+        """Delete a pod at random; not the simulator's, whose books would be gone with it, nor one that was killed."""
+        ready = [one for one in self.pods("orchestrator", *STAGES) if one.ready and one.name not in self.killed]
+        one = self.dice.choice(ready)
         one.delete()
         return one.name
 

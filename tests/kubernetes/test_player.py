@@ -14,8 +14,8 @@ from tests.kubernetes.demo import DEMO, only
 from tests.kubernetes.player.container import arguments
 from tests.kubernetes.player.deployment import hash_of
 from tests.kubernetes.player.network import Cables
-from tests.kubernetes.player.pod import HURRY, BackOff, check_spec
 from tests.kubernetes.player.reading import RefusedError, matches, quantity
+from tests.kubernetes.player.rules import HURRY, BackOff, check_spec
 from tests.kubernetes.player.volumes import Claim, Things, Volume, made
 from tests.kubernetes.rendered import rendered
 from tests.kubernetes.workloads import labels, name, pod, workloads

@@ -30,7 +30,7 @@ class Cluster:
 
     def __init__(self, folder: Path, claims: Mapping[str, Claim] | None = None) -> None:
         self.folder, self.name = folder, f"grin-play-{os.getpid()}-{secrets.token_hex(2)}"
-        self.labels = {"grin-play": self.name}
+        self.labels, self.label = {"grin-play": self.name}, f"grin-play={self.name}"
         self.client = docker.from_env(max_pool_size=100)
         self.things, self.accounts = Things(claims=dict(claims or {})), set[str]()
         self.deployments: dict[str, Deployment] = {}
@@ -47,14 +47,15 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._closed.set()
         self._controller.join()
-        for container in self.client.containers.list(all=True, filters={"label": f"grin-play={self.name}"}):
-            with suppress(docker.errors.APIError):
-                container.remove(force=True)
-        for pod in self.pods():
+        for pod in self.history:
             pod.delete()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
+        # Some are being made at this moment.
         while not all(pod.gone for pod in self.history) and time.monotonic() < end:
-            time.sleep(0.05)
+            for container in self.client.containers.list(all=True, sparse=True, filters={"label": self.label}):
+                with suppress(docker.errors.APIError):
+                    container.remove(force=True)
+            time.sleep(0.1)
         self.cables.close()
         self.client.close()
 

@@ -6,7 +6,7 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,32 +17,11 @@ from docker.models.containers import Container
 
 from tests.kubernetes.player.container import arguments, words
 from tests.kubernetes.player.probes import Probes
-from tests.kubernetes.player.reading import RefusedError, just, only
+from tests.kubernetes.player.rules import BackOff, check_spec
 from tests.kubernetes.player.volumes import Volume, made
 
 if TYPE_CHECKING:
     from tests.kubernetes.player.cluster import Cluster
-
-# A kubelet's waits before it starts a container again are so many times longer; the first time it does not wait.
-HURRY = 20
-_FIRST, _LONGEST = 10.0, 300.0
-_LEFT_OUT = ("affinity", "topologySpreadConstraints", "priorityClassName")
-_KNOWN = (
-    "containers", "initContainers", "volumes", "securityContext", "terminationGracePeriodSeconds", "restartPolicy",
-    "enableServiceLinks", "automountServiceAccountToken", "serviceAccountName",
-)  # fmt: skip
-
-
-class BackOff:
-    """How long to wait before the next start."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def wait(self) -> float:
-        """The seconds, twice as many as last time."""
-        now, self._next = self._next, min(max(_FIRST, 2 * self._next), _LONGEST)
-        return now / HURRY
 
 
 @dataclass(frozen=True)
@@ -64,6 +43,7 @@ class Pod:
         self.security: Mapping[str, Any] = self.spec.get("securityContext", {})
         self.folder: Path = cluster.folder / "pods" / name
         self.created, self.ready_since, self.restarts = time.monotonic(), 0.0, 0
+        self.exit_code: int | None = None
         self.first_ready, self.deleted_at, self.gone_at = 0.0, 0.0, 0.0
         self.main: Container | None = None
         self._on_duty: Container | None = None
@@ -101,7 +81,7 @@ class Pod:
         """Let it end within its grace; it counts no more from now on."""
         if not self.deleted:
             self.deleted_at = time.monotonic()
-            self._say("Deleted.")
+            self.say("Deleted.")
             self._news.put(News("delete"))
 
     def ask(self, *command: str) -> tuple[int, str]:
@@ -151,7 +131,7 @@ class Pod:
             code, said = self._remove(container)
             if code == 0:
                 return True
-            self._say(f"{spec['name']} has ended with {code}: {said}")
+            self.say(f"{spec['name']} has ended with {code}: {said}")
             if not self._waited(back_off.wait()):
                 return False
 
@@ -168,7 +148,9 @@ class Pod:
             if news.kind != "ended":
                 self._end(container, remove=False)
             code, said = self._remove(container)
-            self._say(f"{spec['name']}: {news.kind} {news.text}, exit code {code}: {said}")
+            self.say(f"{spec['name']}: {news.kind} {news.text}, exit code {code}: {said}")
+            if news.kind == "delete":
+                self.exit_code = code
             if news.kind == "delete" or not self._waited(back_off.wait()):
                 return
             self.restarts += 1
@@ -189,7 +171,7 @@ class Pod:
         for service in cluster.cables.before(self.labels, cluster.all_labels()) if services else ():
             cluster.cables.connect(container, service, as_backend=False)
         container.start()
-        self._say(f"{spec['name']} started.")
+        self.say(f"{spec['name']} started.")
         threading.Thread(target=self._await, args=(container,), daemon=True).start()
         return container
 
@@ -247,7 +229,7 @@ class Pod:
                 return
             self.ready_since = time.monotonic() if well else 0.0
             self.first_ready = self.first_ready or self.ready_since
-            self._say("Ready." if well else "Not ready.")
+            self.say("Ready." if well else "Not ready.")
             for service in self.cluster.cables.behind(self.labels):
                 if well:
                     self.cluster.cables.connect(container, service, as_backend=True)
@@ -260,15 +242,6 @@ class Pod:
             return "\n  ".join([self.name, *self.events, *([words(self.main, 8)] if self.main else [])])
         return self.name
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Tell an event, with the time since it was made."""
         self.events.append(f"{time.monotonic() - self.created:.1f} s: {text}")
-
-
-def check_spec(spec: Mapping[str, Any], accounts: Collection[str]) -> None:
-    """Refuse what would not be played as it says."""
-    only("A pod", spec, *_KNOWN, left_out=_LEFT_OUT)
-    just("containers in a pod", len(spec["containers"]), 1)
-    just("restartPolicy", spec.get("restartPolicy", "Always"), "Always")
-    just("serviceAccountName", spec.get("serviceAccountName", "default"), "default", *accounts)
-    if spec.get("automountServiceAccountToken") is not False:
-        raise RefusedError("A pod has to say automountServiceAccountToken: false; the player has no tokens to give.")

@@ -18,9 +18,9 @@ class Probe:
     def __init__(self, spec: Mapping[str, Any], ports: Mapping[str, int], address: str) -> None:
         numbers = {"periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3, "successThreshold": 1}
         only("A probe", spec, "httpGet", "initialDelaySeconds", *numbers)
-        only("httpGet", spec["httpGet"], "path", "port")
-        if not set(spec) >= {"httpGet"}:
+        if "httpGet" not in spec:
             raise RefusedError("A probe: the player asks over HTTP only.")
+        only("httpGet", spec["httpGet"], "path", "port")
         self.period, self.timeout, self.failures, self.successes = (spec.get(key, n) for key, n in numbers.items())
         self._delay = spec.get("initialDelaySeconds", 0)
         port = spec["httpGet"]["port"]
