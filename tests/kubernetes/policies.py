@@ -35,6 +35,16 @@ DNS = {
     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
     "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
 }
+# Who tells names, and at which port: the cluster's pods, the node itself, Google's network, OpenShift's pods.
+NAMES: dict[str, tuple[Document, int]] = {
+    "names by kube-dns": (DNS, 53),
+    "names by NodeLocal DNSCache": ({"ipBlock": {"cidr": "169.254.20.10/32"}}, 53),
+    "names by Cloud DNS": ({"ipBlock": {"cidr": "169.254.169.254/32"}}, 53),
+    "names by OpenShift": (
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}},
+        5353,
+    ),
+}
 MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 SIMULATOR = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "simulator"}}}
 HTTPS = {("TCP", 443)}
@@ -88,7 +98,7 @@ def outside(render: Render) -> Iterator[str]:
     allowed = ASKERS | ({"uploader", "audit"} if "s3" in render.components else set())
     for workload in render.workloads:
         reaches = _reaches(render, workload)
-        wanted = {"names", *WORLD} if name(workload) in allowed else set()
+        wanted = {*NAMES, *WORLD} if name(workload) in allowed else set()
         if any(name(one) == "simulator" for one in render.workloads) and name(workload) in {
             "downloader",
             "orchestrator",
@@ -104,13 +114,19 @@ def _reaches(render: Render, workload: Document) -> set[str]:
 
 
 def _reached(peer: Document, open_: set[tuple[str, Any]]) -> str:
-    if peer == DNS and open_ == {("UDP", 53), ("TCP", 53)}:
-        return "names"
+    if told := _tells_names(peer, open_):
+        return told
     if set(peer) == {"ipBlock"} and open_ == HTTPS:
         return f"the world by https, IPv{ip_network(peer['ipBlock']['cidr']).version}"
     if peer == SIMULATOR and open_ == {("TCP", "http")}:
         return "the demo's GRIN"
     return f"{peer or 'everybody'} at {sorted(map(str, open_))}"
+
+
+def _tells_names(peer: Document, open_: set[tuple[str, Any]]) -> str:
+    """Which of NAMES it is; empty when it is none."""
+    found = (way for way, (who, port) in NAMES.items() if (peer, open_) == (who, {("UDP", port), ("TCP", port)}))
+    return next(found, "")
 
 
 @rule
@@ -120,7 +136,7 @@ def nothing_inside(render: Render) -> Iterator[str]:
         for way in policy["spec"].get("egress") or ():
             for peer in way.get("to") or ():
                 block = peer.get("ipBlock")
-                if block:
+                if block and not _tells_names(peer, _open(way)):
                     yield from (f"{title(policy)} opens {net}" for net in _within(block))
 
 
@@ -171,7 +187,7 @@ def simulated(render: Render) -> Iterator[str]:
             if askers != ASKERS or _open(way) != {("TCP", "http")}:
                 yield f"the simulator is asked by {sorted(askers) or 'everybody'} at {_open(way)}"
         for asker in (one for one in render.workloads if name(one) in ASKERS):
-            if _reaches(render, asker) - WORLD != {"names", "the demo's GRIN"}:
+            if _reaches(render, asker) - WORLD != {*NAMES, "the demo's GRIN"}:
                 yield f"{title(asker)} reaches {sorted(_reaches(render, asker))}"
 
 
@@ -193,8 +209,9 @@ def drains(render: Render) -> Iterator[str]:
             yield f"{title(workload)} has {len(held)} disruption budgets"
     for one in budgets:
         free = str(one["spec"].get("maxUnavailable", 0))
-        # A percentage is rounded up: of one worker, one may go.
-        if free not in {"1", "50%"} or one["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+        # A percentage is rounded up: of one worker, one may go. On one node there is no place for another.
+        allowed = {"100%"} if "one-node" in render.components else {"1", "50%"}
+        if free not in allowed or one["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
             yield f"{title(one)} can block a drain, or lets all of its pods go at once"
 
 
@@ -234,14 +251,12 @@ def claim(render: Render) -> Iterator[str]:
 
 @rule
 def together(render: Render) -> Iterator[str]:
-    """Where there is one disk, whoever needs it goes to the node that has it; a job tries to."""
+    """Where there is one disk, whoever needs it goes to the node where others have it."""
     for workload in filter(on_board, render.workloads if "one-node" in render.components else ()):
         affinity = pod(workload).get("affinity", {}).get("podAffinity", {})
         terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", [])
-        if not in_line(workload):
-            preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution", ())
-            terms = [*terms, *(one["podAffinityTerm"] for one in preferred)]
-        wanted = {"matchLabels": {"app.kubernetes.io/part-of": "grin-pipeline"}}
+        own = {"key": "app.kubernetes.io/component", "operator": "In", "values": ["stage", "orchestrator"]}
+        wanted = {"matchExpressions": [own]}
         if {"topologyKey": "kubernetes.io/hostname", "labelSelector": wanted} not in terms:
             yield f"{title(workload)} may be where the disk is not"
 

@@ -197,6 +197,8 @@ POLICIES: list[tuple[str, str, object]] = [
     ("outside", "NetworkPolicy grin spec egress 1 to 1", None),
     ("outside", "NetworkPolicy grin spec egress 0 to 0 podSelector", None),
     ("outside", "NetworkPolicy grin spec egress +", {"to": [{"podSelector": {}}]}),
+    ("outside", "NetworkPolicy grin spec egress 0 to 2 ipBlock cidr", "169.254.0.0/16"),
+    ("nothing_inside", "NetworkPolicy grin spec egress 0 ports +", {"protocol": "TCP", "port": 80}),
     ("nothing_inside", "NetworkPolicy grin spec egress 1 to 0 ipBlock except", None),
     ("nothing_inside", "NetworkPolicy grin spec egress 1 to 0 ipBlock except 4", "169.254.170.0/24"),
     ("nothing_inside", "NetworkPolicy grin spec egress 1 to 1 ipBlock cidr", "::/0"),
