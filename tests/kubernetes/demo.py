@@ -152,8 +152,10 @@ class Demo(Cluster):
         """Kill the first process of a pod at random, of one that has a book in hand if there is any; the pod's name."""
         claims = " ".join(claim for stage in STAGES for claim in self.at_work(stage))
         ready = [one for one in self.pods() if one.ready]
-        one = self.dice.choice([one for one in ready if one.name in claims] or ready)
-        return one.name if self.kill(one) else ""
+        holding = [one for one in ready if one.name in claims]
+        chosen = self.dice.sample(ready, len(ready))
+        # Whoever has just been struck may have no process yet.
+        return next(one.name for one in (*self.dice.sample(holding, len(holding)), *chosen) if self.kill(one))
 
     def delete_one(self) -> str:
         """Delete a pod at random; not the simulator's, whose books would be gone with it, nor one that was killed."""

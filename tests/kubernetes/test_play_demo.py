@@ -40,8 +40,16 @@ def test_every_pod_is_as_its_manifest_says(demo: Demo, figure: Figure) -> None:
     (settings,) = (one["data"] for one in of_kind(documents, "ConfigMap") if "settings" in one["metadata"]["name"])
     for pod in demo.pods():
         assert_is_as_said(pod, spec_of(documents, pod), settings)
+    assert reaches(demo, "downloader")
+    assert not reaches(demo, "decryptor")
     ready = [pod.ready_since - pod.created for pod in demo.pods()]
     figure(f"{len(ready)} pods ready {min(ready):.1f} to {max(ready):.1f} s after they were made; waited {took:.1f} s")
+
+
+def reaches(demo: Demo, stage: str) -> bool:
+    """Whether a stage's pod can speak to the simulator, as the network policies say who may."""
+    asks = "import socket; socket.create_connection(('simulator', 8000), 3)"
+    return demo.pod(stage).ask("python3", "-c", asks)[0] == 0
 
 
 def test_struck_scaled_and_rolled_over_all_come_home(demo: Demo, tmp_path: Path, figure: Figure) -> None:
