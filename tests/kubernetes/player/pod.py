@@ -146,7 +146,7 @@ class Pod:
             probes.stop()
             self._leave_duty()
             if news.kind != "ended":
-                self._end(container, remove=False)
+                self._end(container, self._grace(spec, news), remove=False)
             code, said = self._remove(container)
             self.say(f"{spec['name']}: {news.kind} {news.text}, exit code {code}: {said}")
             if news.kind == "delete":
@@ -197,9 +197,16 @@ class Pod:
                 return True
         return False
 
-    def _end(self, container: Container, remove: bool = True) -> None:
+    def _grace(self, spec: Mapping[str, Any], news: News) -> int | None:
+        """How long a probe gives a container that it ends; None: as long as the pod does."""
+        probe = spec.get(f"{news.text.partition(':')[0]}Probe", {}) if news.kind == "unhealthy" else {}
+        found: int | None = probe.get("terminationGracePeriodSeconds")
+        return found
+
+    def _end(self, container: Container, grace: int | None = None, *, remove: bool = True) -> None:
         """SIGTERM, and SIGKILL when the grace is over."""
-        container.stop(timeout=self.spec.get("terminationGracePeriodSeconds", 30))
+        own = self.spec.get("terminationGracePeriodSeconds", 30)
+        container.stop(timeout=own if grace is None else grace)
         if remove:
             self._remove(container)
 

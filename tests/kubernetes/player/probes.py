@@ -17,7 +17,7 @@ class Probe:
 
     def __init__(self, spec: Mapping[str, Any], ports: Mapping[str, int], address: str) -> None:
         numbers = {"periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3, "successThreshold": 1}
-        only("A probe", spec, "httpGet", "initialDelaySeconds", *numbers)
+        only("A probe", spec, "httpGet", "initialDelaySeconds", "terminationGracePeriodSeconds", *numbers)
         if "httpGet" not in spec:
             raise RefusedError("A probe: the player asks over HTTP only.")
         only("httpGet", spec["httpGet"], "path", "port")
