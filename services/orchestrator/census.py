@@ -19,6 +19,9 @@ from common import board, listing
 
 # A folder that changed less than so many seconds before it was counted may have changed again unseen.
 _SETTLED = 2.0
+# What takes longer to count than so many seconds, a million names on a file server, is counted in no more than a
+# twentieth of the time: figures that are late serve a person better than none.
+_LONG, _SHARE = 1.0, 20
 # So many tokens are looked at in one go, so many old ones are remembered, and after so many seconds all is looked
 # through anew: a person may have put something old there.
 SLICE = 20_000
@@ -32,6 +35,7 @@ class Depth:
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[int, tuple[int, int]]] = {}
+        self._resting: dict[Path, tuple[float, tuple[int, int]]] = {}
         # A scrape comes in a thread of its own, while the loop may be counting.
         self._lock = threading.Lock()
 
@@ -42,11 +46,22 @@ class Depth:
 
     def _count(self, bucket: Path, state: str, now: float) -> tuple[int, int]:
         folder = listing.folder_of(bucket, state)
+        until, late = self._resting.get(folder, (0.0, (0, 0)))
+        if time.monotonic() < until:
+            return late
         changed = _changed(folder)
         before = self._known.pop(folder, None)
-        figures = before[1] if before and before[0] == changed else listing.tally(bucket, state)
+        figures = before[1] if before and before[0] == changed else self._tally(folder, bucket, state)
         if now - changed / 1e9 > _SETTLED:
             self._known[folder] = (changed, figures)
+        return figures
+
+    def _tally(self, folder: Path, bucket: Path, state: str) -> tuple[int, int]:
+        began = time.monotonic()
+        figures = listing.tally(bucket, state)
+        took = time.monotonic() - began
+        if took > _LONG:
+            self._resting[folder] = (time.monotonic() + took * _SHARE, figures)
         return figures
 
 

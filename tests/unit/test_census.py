@@ -12,6 +12,7 @@ import pytest
 from common import board, listing
 from services.orchestrator import census
 from services.orchestrator.census import Depth, Oldest, Pace
+from tests.helpers import until
 from tests.unit.test_board import put
 
 
@@ -41,6 +42,26 @@ def test_a_claim_is_counted_as_one(root: Path) -> None:
     depth, now = Depth(), time.time()
     assert depth.count(bucket, board.WORKING, now) == (1, 1)
     assert depth.count(bucket, board.FAILED, now) == (0, 1)
+
+
+def test_a_folder_that_takes_long_rests(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long to count is not counted again at once, whatever happens in it, but after its share of the time."""
+    bucket, depth, tally = root / "01_in", Depth(), listing.tally
+
+    def slowly(*args: object) -> tuple[int, int]:
+        time.sleep(0.05)
+        return tally(*args)
+
+    monkeypatch.setattr(listing, "tally", slowly)
+    monkeypatch.setattr(census, "_LONG", 0.04)
+    put(bucket, "A1")
+    assert depth.count(bucket, board.WAITING, time.time()) == (1, 0)
+    put(bucket, "A2")
+    began = time.monotonic()
+    assert depth.count(bucket, board.WAITING, time.time()) == (1, 0)
+    assert time.monotonic() - began < 0.04
+    until(lambda: depth.count(bucket, board.WAITING, time.time()) == (2, 0), 10)
+    assert time.monotonic() - began > 0.5
 
 
 def test_a_quiet_folder_is_counted_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
