@@ -37,6 +37,10 @@ sleep 60
 """
 
 
+# What the firmware says, and the kernel when it ends.
+_NOISE = re.compile(r"SeaBIOS|Booting from|sysrq: Power|reboot: Power")
+
+
 class MissingError(Exception):
     """What is missing for a machine, and where it comes from."""
 
@@ -80,7 +84,7 @@ def _watched(command: list[str]) -> int:
             line = re.sub(r"\x1b[\[c][0-9;?=]*[A-Za-z]?", "", raw.decode(errors="replace")).rstrip()
             ended = re.match(r"GUEST ENDED (\d+)", line)
             code = int(ended[1]) if ended else code
-            if line and not ended:
+            if line and not ended and not _NOISE.search(line):
                 print(line, flush=True)
     finally:
         timer.cancel()
