@@ -100,6 +100,9 @@ weather: setup  ## 500 books under every fault of GRIN, ten minutes of short tok
 scale: setup  ## a million tokens: claims, scrapes, seeding
 	GRIN_SCALE=1000000 $(BIN)/pytest tests/board/test_scale.py
 
+nfs: setup  ## the board over a real NFS with two clients, in a virtual machine: races, kills, the doctor (root, apt; about 6 minutes)
+	$(BIN)/python -m tests.nfs.guest
+
 year: setup  ## a simulated year: a million books, GRIN's limits, 1 to 50 nodes: what bounds it, and what a book costs
 	$(BIN)/python -m tests.bench.year $(ARGS)
 
@@ -111,4 +114,4 @@ clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv .venv-docling build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif crds steps soak powercut fuzz objects large weather scale year mutants clean
+.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif crds steps soak powercut fuzz objects large weather scale nfs year mutants clean

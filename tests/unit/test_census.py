@@ -45,7 +45,7 @@ def test_a_claim_is_counted_as_one(root: Path) -> None:
 
 
 def test_a_folder_that_takes_long_rests(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes long to count is not counted again at once, whatever happens in it, but after its share of the time."""
+    """What takes long to count is not counted again at once, whatever happens there, but after a while."""
     bucket, depth, tally = root / "01_in", Depth(), listing.tally
 
     def slowly(*args: object) -> tuple[int, int]:
