@@ -317,6 +317,9 @@ class Worker:
         """The worker claims books."""
         if self.stopping_since is not None:
             return False, "stopping"
+        well, text = self.alive()
+        if not well:
+            return False, text
         return (False, "halted") if self._halts else (True, "ready")
 
 

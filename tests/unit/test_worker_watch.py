@@ -306,13 +306,14 @@ def test_handing_back_what_has_moved(root: Path) -> None:
 def test_alive(
     root: Path, turned: int, seen: int, works: bool, well: bool, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker lives while its loop turns or has a book in hand, as long as the watchdog looks."""
+    """A worker lives while its loop turns or has a book in hand, as long as the watchdog looks; else it takes no books."""
     bench = Bench(root)
     if works:
         in_hand(bench)
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     bench.worker._turned, bench.worker._watched = 1000.0 - turned, 1000.0 - seen
     assert bench.worker.alive() == (well, says)
+    assert bench.worker.ready() == (well, "ready" if well else says)
 
 
 def test_a_new_worker_is_well(root: Path) -> None:
