@@ -306,7 +306,7 @@ def test_handing_back_what_has_moved(root: Path) -> None:
 def test_alive(
     root: Path, turned: int, seen: int, works: bool, well: bool, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker lives while its loop turns or has a book in hand, as long as the watchdog looks; else it takes no books."""
+    """A worker lives while its loop turns or it has a book, as long as the watchdog looks; else it takes no books."""
     bench = Bench(root)
     if works:
         in_hand(bench)
