@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tests.kubernetes.workloads import Document, containers, labels, name
@@ -30,8 +30,9 @@ def job(monitor: Document, targets: list[dict[str, Any]]) -> dict[str, Any]:
             {"source_labels": [f"{_POD}name"], "target_label": "pod"},
             {"target_label": "job", "replacement": f"{namespace}/{title}"},
             {"target_label": "endpoint", "replacement": endpoint["port"]},
-            *({_snake(key): value for key, value in one.items()} for one in endpoint.get("relabelings", ())),
+            *_snakes(endpoint.get("relabelings", ())),
         ],
+        "metric_relabel_configs": list(_snakes(endpoint.get("metricRelabelings", ()))),
     }
 
 
@@ -67,6 +68,10 @@ def targets(workload: Document, number: int, addresses: dict[str, str]) -> Itera
 
 def _plain(key: str) -> str:
     return re.sub(r"\W", "_", key)
+
+
+def _snakes(rules: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    yield from ({_snake(key): value for key, value in one.items()} for one in rules)
 
 
 def _snake(key: str) -> str:

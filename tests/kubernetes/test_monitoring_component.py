@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import Gauge
 
 from common.health import HealthServer
 from common.metrics import Metrics, StageMetrics
@@ -35,6 +36,7 @@ WEAK = {
     "no stage": lambda endpoint: endpoint["relabelings"].pop(1),
     "no job": lambda endpoint: endpoint["relabelings"].pop(0),
     "no honour": lambda endpoint: endpoint.pop("honorLabels"),
+    "no drop": lambda endpoint: endpoint.pop("metricRelabelings"),
     "another port": lambda endpoint: endpoint.update(port="board"),
 }
 
@@ -100,6 +102,14 @@ def test_the_jobs_are_those_that_the_rules_know() -> None:
     assert asked <= named == {"grin-stages", "grin-orchestrator"}
 
 
+def test_compose_drops_the_same() -> None:
+    """What Prometheus in the compose project takes from no worker is what it does not here."""
+    whole = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text())
+    there = {one["job_name"]: one.get("metric_relabel_configs") for one in whole["scrape_configs"]}
+    here = {title: job(monitor, [])["metric_relabel_configs"] or None for title, monitor in _monitors().items()}
+    assert there == here
+
+
 @contextmanager
 def _serves(metrics: Metrics) -> Iterator[str]:
     server = HealthServer("127.0.0.1", 0, metrics.registry, {})
@@ -110,8 +120,11 @@ def _serves(metrics: Metrics) -> Iterator[str]:
 
 
 def _stage(stage: str) -> StageMetrics:
+    """A worker's figures, and what one that somebody has taken over would say of the board."""
     metrics = StageMetrics(stage)
     metrics["grin_requests_total"].labels("download", "200").inc()
+    forged = Gauge("grin_bucket_tokens", "Forged.", ("bucket", "state", "job"), registry=metrics.registry)
+    forged.labels("02_decrypted", "waiting", "grin-orchestrator").set(1_000_000)
     return metrics
 
 
@@ -204,8 +217,10 @@ def test_metrics_have_their_stage(prometheus: Prometheus, metric: str) -> None:
 
 
 def test_the_orchestrators_figures_are_nobodys(prometheus: Prometheus) -> None:
-    """The board's figures keep their own labels and get no stage."""
-    (found,) = prometheus.ask('grin_bucket_tokens{state="waiting"}')
+    """The board's figures keep their own labels and get no stage; what a worker says of the board is not taken."""
+    (found,) = prometheus.ask('grin_bucket_tokens{state="waiting",weak=""}')
+    assert found["value"][1] == "4"
+    assert prometheus.ask('grin_bucket_tokens{weak="no drop"} == 1000000')
     assert (found["metric"]["bucket"], found["metric"]["job"]) == ("01_incoming", "grin-orchestrator")
     assert "stage" not in found["metric"]
 
