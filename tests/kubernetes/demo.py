@@ -36,6 +36,8 @@ def hurried(documents: list[Document], **graces: int) -> list[Document]:
     whole = copy.deepcopy(documents)
     for workload in workloads(whole):
         spec = pod(workload)
+        if "minReadySeconds" in workload["spec"]:
+            workload["spec"]["minReadySeconds"] = 1
         for probe, period in PERIODS.items():
             spec["containers"][0][probe]["periodSeconds"] = period
         if name(workload) in graces:

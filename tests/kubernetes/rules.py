@@ -162,12 +162,14 @@ def probes(workload: Document) -> Iterator[str]:
         asked = (main.get(f"{kind}Probe") or {}).get("httpGet") or {}
         if asked.get("path") != path or named.get(asked.get("port"), asked.get("port")) != port:
             yield f"{kind} is not asked by {path} at port {port}"
-        yield from _patience(kind, main.get(f"{kind}Probe") or {})
+        yield from _patience(kind, main.get(f"{kind}Probe") or {}, on_board(workload))
 
 
-def _patience(kind: str, probe: Document) -> Iterator[str]:
-    """A start may take a minute, a hang half of one, and an answer on a busy node some seconds."""
+def _patience(kind: str, probe: Document, waits_for_a_volume: bool) -> Iterator[str]:
+    """An answer on a busy node may take seconds, a start a minute; a volume that fails over is waited for by all."""
     least = {"startup": 60, "liveness": 30, "readiness": 0}[kind]
+    if waits_for_a_volume and kind != "readiness":
+        least = 600
     if probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3) < least or probe.get("timeoutSeconds", 1) < 5:
         yield f"{kind} gives up too soon"
 
@@ -238,6 +240,8 @@ def replaced(workload: Document) -> Iterator[str]:
         wanted = (rolling, None)
     if (strategy, spec.get("replicas")) != wanted:
         yield f"it is replaced by {strategy}, with {spec.get('replicas')} replicas"
+    if component(workload) == STAGE and spec.get("minReadySeconds", 0) < 10:
+        yield "it replaces others before it has had a book"
 
 
 @line

@@ -77,8 +77,9 @@ OURS: list[tuple[str, str, object]] = [
     ("probes", _of("extractor", f"{_MAIN} startupProbe"), None),
     ("probes", _of("extractor", f"{_MAIN} livenessProbe httpGet path"), "/readyz"),
     ("probes", _of("extractor", f"{_MAIN} readinessProbe httpGet path"), "/healthz"),
-    ("probes", _of("extractor", f"{_MAIN} startupProbe failureThreshold"), 10),
+    ("probes", _of("extractor", f"{_MAIN} startupProbe failureThreshold"), 60),
     ("probes", _of("extractor", f"{_MAIN} livenessProbe periodSeconds"), 5),
+    ("probes", _of("orchestrator", f"{_MAIN} livenessProbe failureThreshold"), 3),
     ("probes", _of("extractor", f"{_MAIN} readinessProbe timeoutSeconds"), None),
     ("probes", _of("orchestrator", f"{_MAIN} ports board containerPort"), 8000),
     (
@@ -119,6 +120,7 @@ OURS: list[tuple[str, str, object]] = [
     ("replaced", _of("modifier", "spec replicas"), 1),
     ("replaced", _of("modifier", "spec strategy rollingUpdate maxUnavailable"), 1),
     ("replaced", _of("modifier", "spec strategy"), None),
+    ("replaced", _of("modifier", "spec minReadySeconds"), None),
     ("replaced", _of("orchestrator", "spec replicas"), 2),
     ("replaced", _of("orchestrator", "spec strategy"), None),
     ("spread", _of("extractor", f"{_POD} topologySpreadConstraints"), None),

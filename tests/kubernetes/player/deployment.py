@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import secrets
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +40,10 @@ class ReplicaSet:
         """Those that are meant to stay."""
         return [pod for pod in self.pods if not pod.deleted]
 
-    def ready(self) -> list[Pod]:
-        """Those that take part."""
-        return [pod for pod in self.pods if pod.ready]
+    def ready(self, proven: float = 0) -> list[Pod]:
+        """Those that take part, and have done so for some seconds."""
+        now = time.monotonic()
+        return [pod for pod in self.pods if pod.ready and now - pod.ready_since >= proven]
 
     def reconcile(self) -> None:
         """Make what is missing, and delete what is too much: not ready first, then the newest."""
@@ -72,10 +74,11 @@ class Deployment:
     def apply(self, document: Mapping[str, Any]) -> None:
         """Take a new manifest; where it says no number of replicas, the number stays as somebody has scaled it."""
         spec = document["spec"]
-        known = ("replicas", "selector", "strategy", "template")
+        known = ("replicas", "selector", "strategy", "template", "minReadySeconds")
         only(f"Deployment {self.name}", spec, *known, left_out=["revisionHistoryLimit"])
         self.replicas = spec.get("replicas", self.replicas)
         self._strategy = spec.get("strategy", {})
+        self._proven = spec.get("minReadySeconds", 0)
         self.rolling = self._strategy.get("type", "RollingUpdate") == "RollingUpdate"
         just("strategy", self._strategy.get("type", "RollingUpdate"), "RollingUpdate", "Recreate")
         self.template = spec["template"]
@@ -92,7 +95,7 @@ class Deployment:
     def settled(self) -> bool:
         """Whether all pods are of the newest template, as many as there should be, and ready."""
         *old, new = self.sets
-        return not any(one.pods for one in old) and len(new.pods) == len(new.ready()) == self.replicas
+        return not any(one.pods for one in old) and len(new.pods) == len(new.ready(self._proven)) == self.replicas
 
     def reconcile(self) -> None:
         """One step towards what is wanted."""
@@ -116,12 +119,13 @@ class Deployment:
         total = sum(one.size for one in self.sets)
         more = min(self.replicas + surge - total, self.replicas - new.size)
         new.size = self.replicas if new.size > self.replicas else new.size + max(0, more)
-        spare = sum(one.size for one in self.sets) - (self.replicas - unavailable) - (new.size - len(new.ready()))
+        proven = {one.hash: len(one.ready(self._proven)) for one in self.sets}
+        spare = sum(one.size for one in self.sets) - (self.replicas - unavailable) - (new.size - proven[new.hash])
         for one in old:
             # Whoever is not ready does no work, and goes first.
-            idle = min(one.size - len(one.ready()), max(0, spare))
+            idle = min(one.size - proven[one.hash], max(0, spare))
             one.size, spare = one.size - idle, spare - idle
-        spare = sum(len(one.ready()) for one in self.sets) - (self.replicas - unavailable)
+        spare = sum(proven.values()) - (self.replicas - unavailable)
         for one in old:
             fewer = min(one.size, max(0, spare))
             one.size, spare = one.size - fewer, spare - fewer
