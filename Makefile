@@ -100,7 +100,7 @@ weather: setup  ## 500 books under every fault of GRIN, ten minutes of short tok
 scale: setup  ## a million tokens: claims, scrapes, seeding
 	GRIN_SCALE=1000000 $(BIN)/pytest tests/board/test_scale.py
 
-nfs: setup  ## the board over a real NFS with two clients, in a virtual machine: races, kills, the doctor (root, apt; about 6 minutes)
+nfs: setup  ## the board over a real NFS with two clients, in a virtual machine: races, kills, the doctor (root, apt; about 5 minutes)
 	$(BIN)/python -m tests.nfs.guest
 
 year: setup  ## a simulated year: a million books, GRIN's limits, 1 to 50 nodes: what bounds it, and what a book costs
