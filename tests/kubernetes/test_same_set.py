@@ -65,6 +65,13 @@ def test_the_configuration_is_the_one_at_the_root() -> None:
     assert (BASE / "config.yaml").read_bytes() == (ROOT / "config.yaml").read_bytes()
 
 
+def test_productions_configuration_is_for_a_shared_volume() -> None:
+    """overlays/production has config.yaml with one line changed: one file a book."""
+    here, there = ((path / "config.yaml").read_text().splitlines() for path in (K8S / "overlays" / "production", ROOT))
+    changed = [(old.split()[:2], new.split()[:2]) for old, new in zip(there, here, strict=True) if old != new]
+    assert changed == [(["layout:", "files"], ["layout:", "tar"])]
+
+
 def test_the_demos_configuration_is_that_of_compose() -> None:
     """Both demos have one configuration but for where things lie, and these lie alike."""
     here, there = ((ROOT / path).read_text() for path in ("k8s/overlays/demo/config.yaml", "simulator/demo.yaml"))

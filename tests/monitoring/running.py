@@ -35,10 +35,11 @@ class Run:
         ended = 'sum(grin:board_tokens:done) + sum(grin:bucket_tokens:max{state="failed"})'
         until(lambda: self.prometheus.figure(ended) >= books, seconds)
         until(lambda: self.prometheus.figure("count(grin_queue_books)") == 4, 30)
+        until(lambda: self.prometheus.figure("count(up == 1)") == len(self.targets), 30)
 
     def series(self) -> set[tuple[tuple[str, str], ...]]:
-        """The time series that the pipeline serves now, whichever worker serves them."""
-        scraped = self.prometheus.ask('{job=~"grin-.+",__name__=~"grin_.+"}')
+        """The time series that the pipeline serves, whichever worker serves them; on a busy machine a look may fail."""
+        scraped = self.prometheus.ask('last_over_time({job=~"grin-.+",__name__=~"grin_.+"}[30s])')
         return {tuple(sorted((k, v) for k, v in s["metric"].items() if k != "instance")) for s in scraped}
 
 

@@ -126,26 +126,30 @@ def test_a_disk_that_is_too_small(grin: ScriptedGrin, tmp_path: Path) -> None:
 def test_two_downloads_do_not_count_on_the_same_room(tmp_path: Path) -> None:
     """What one has reserved, before its bytes have come, is not free for another; the last of them halts."""
     size = 1 << 30
-    free = free_bytes(tmp_path)
-    if free < 8 * size:
+    if free_bytes(tmp_path) < 8 * size:
         pytest.skip("This needs 8 GiB of free space, and writes nothing.")
-    works = [book(tmp_path, name)[1] for name in ("B1", "B2")]
+    # Others use this disk, too: what they free meanwhile is not what is tried here.
+    assert any(_the_second_halts(tmp_path / str(number), size) for number in range(5))
+
+
+def _the_second_halts(folder: Path, size: int) -> bool:
+    works = [book(folder, name)[1] for name in ("B1", "B2")]
     parts = [Partial(work.parents[1] / ".partial", work / "a") for work in works]
     # Room for what one book becomes, and not for two.
-    min_free = free - 4 * size
-    for part, work in zip(parts, works, strict=True):
-        part.start(Build("u", "TESTLIB", '"e"', size))
-        if not part.held:
+    min_free = free_bytes(folder) - 4 * size
+    try:
+        for part in parts:
+            part.start(Build("u", "TESTLIB", '"e"', size))
+            if not part.held:
+                pytest.skip("This file system keeps no room for files.")
+            _Room(works[parts.index(part)], min_free).look(0, size, part.held)
+    except Halt as halt:
+        assert "bytes free" in str(halt)
+        return part is parts[1]
+    finally:
+        for part in parts:
             part.discard()
-            pytest.skip("This file system keeps no room for files.")
-        rooms = _Room(work, min_free)
-        if part is parts[0]:
-            rooms.look(0, size, part.held)
-            continue
-        with pytest.raises(Halt, match="bytes free"):
-            rooms.look(0, size, part.held)
-    for part in parts:
-        part.discard()
+    return False
 
 
 def test_room_is_looked_for_again_when_a_download_starts_again(tmp_path: Path) -> None:
