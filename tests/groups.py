@@ -1,7 +1,7 @@
-"""All tests in groups: two of them side by side, and beside them those of the engine, which mostly wait for it.
+"""All tests in groups, two of them side by side: one leaves a core idle, and a third disturbs what is timed.
 
-Within a group, one test at a time: many measure times, and some kill what they started. The longest groups begin. Where
-one test kills the engine, nobody else may need it: what does is one lane, a group after the other.
+Within a group, one test at a time: many measure times, and some kill what they started; one kills the engine, so all
+that need it are one group. The longest groups begin.
 """
 
 from __future__ import annotations
@@ -10,21 +10,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-ENGINE = (["containers"], ["kubernetes"])
-OTHERS = (["board"], [], ["e2e", "simulator"], ["monitoring"], ["stages", "deploy"])
+GROUPS = (["board"], ["containers", "kubernetes"], [], ["e2e", "simulator"], ["monitoring"], ["stages", "deploy"])
 AT_ONCE = 2
 
 
-def groups(lane: Iterable[list[str]]) -> list[list[str]]:
-    """What each pytest of a lane is given; the empty group takes all that no other names."""
+def groups() -> list[list[str]]:
+    """What each pytest is given; the empty group takes all that no other names."""
     folders = {path.parent.relative_to(TESTS).parts[0] for path in TESTS.glob("*/**/test_*.py")}
-    rest = sorted(folders.difference(*ENGINE, *OTHERS))
-    return [[f"tests/{name}" for name in group or rest] for group in lane]
+    others = sorted(folders.difference(*GROUPS))
+    return [[f"tests/{name}" for name in group or others] for group in GROUPS]
 
 
 def run(group: list[str], more: list[str]) -> int:
@@ -50,10 +48,8 @@ def say(text: str) -> None:
 def main(more: list[str]) -> int:
     """Run all; the worst of their exit codes."""
     began = time.monotonic()
-    with ThreadPoolExecutor(1) as engine, ThreadPoolExecutor(AT_ONCE) as pool:
-        lanes = [(engine, ENGINE), (pool, OTHERS)]
-        running = [lane.submit(run, group, more) for lane, named in lanes for group in groups(named)]
-        codes = [one.result() for one in running]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        codes = list(pool.map(lambda group: run(group, more), groups()))
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"All tests: {'passed' if not any(codes) else 'FAILED'}, {minutes} min {seconds} s.")
     return max(codes)

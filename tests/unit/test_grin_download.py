@@ -157,7 +157,7 @@ def test_progress_by_drops_is_none(
 def test_a_drip(grin: ScriptedGrin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that trickle are a stall although the idle time-out never ends; a slow server that gets on is none."""
     monkeypatch.setattr(pace, "MINUTE", 0.1)
-    monkeypatch.setattr(pace, "FLOOR", 3_000_000)
+    monkeypatch.setattr(pace, "FLOOR", 500_000)
     drops = [b"%x\r\n%s\r\n" % (1, DATA[i : i + 1]) for i in range(200)]
     grin.at(ARCHIVE, Reply(headers={"Transfer-Encoding": "chunked"}, drops=drops, every=0.02))
     with GrinClient(grin.settings(tmp_path)) as client, pytest.raises(Retry, match="which is a stall"):
