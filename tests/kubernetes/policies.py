@@ -14,7 +14,8 @@ import yaml
 
 from common.settings import GlobalSettings
 from tests.kubernetes.combinations import Render
-from tests.kubernetes.references import chosen, ports
+from tests.kubernetes.player.reading import matches
+from tests.kubernetes.references import ports
 from tests.kubernetes.rules import CONFIG, on_board, reads_a_secret
 from tests.kubernetes.surroundings import environment
 from tests.kubernetes.workloads import STAGE, Document, component, containers, in_line, labels, name, pod, title
@@ -75,7 +76,7 @@ def ways(render: Render, workload: Document, direction: str) -> list[Document] |
     selecting = [
         policy["spec"]
         for policy in render.kind("NetworkPolicy")
-        if direction in policy["spec"]["policyTypes"] and chosen(policy["spec"]["podSelector"], labels(workload))
+        if direction in policy["spec"]["policyTypes"] and matches(policy["spec"]["podSelector"], labels(workload))
     ]
     return [way for spec in selecting for way in spec.get(direction.lower()) or ()] if selecting else None
 
@@ -182,7 +183,7 @@ def simulated(render: Render) -> Iterator[str]:
                 name(one)
                 for peer in way.get("from") or ()
                 for one in render.workloads
-                if set(peer) == {"podSelector"} and chosen(peer["podSelector"], labels(one))
+                if set(peer) == {"podSelector"} and matches(peer["podSelector"], labels(one))
             }
             if askers != ASKERS or _open(way) != {("TCP", "http")}:
                 yield f"the simulator is asked by {sorted(askers) or 'everybody'} at {_open(way)}"
@@ -204,7 +205,7 @@ def drains(render: Render) -> Iterator[str]:
     """Every Deployment of the line has one disruption budget, and no budget ever blocks a drain."""
     budgets = render.kind("PodDisruptionBudget")
     for workload in filter(in_line, render.workloads):
-        held = [one for one in budgets if chosen(one["spec"]["selector"], labels(workload))]
+        held = [one for one in budgets if matches(one["spec"]["selector"], labels(workload))]
         if len(held) != 1:
             yield f"{title(workload)} has {len(held)} disruption budgets"
     for one in budgets:

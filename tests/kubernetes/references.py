@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tests.kubernetes.combinations import Render
+from tests.kubernetes.player.reading import matches
 from tests.kubernetes.workloads import Document, containers, labels, name, pod, title
 
 Rule = Callable[[Render], Iterator[str]]
@@ -29,24 +30,6 @@ def rule(check: Rule) -> Rule:
     """Enters a rule under its function's name."""
     RULES[check.__name__] = check
     return check
-
-
-def chosen(selector: Mapping[str, Any], given: Mapping[str, str]) -> bool:
-    """Whether a selector of labels takes a pod."""
-    return selector.get("matchLabels", {}).items() <= given.items() and all(
-        _holds(wanted, given) for wanted in selector.get("matchExpressions", ())
-    )
-
-
-def _holds(wanted: Mapping[str, Any], given: Mapping[str, str]) -> bool:
-    value = given.get(wanted["key"])
-    among = value in wanted.get("values", ())
-    return {
-        "In": among,
-        "NotIn": not among,
-        "Exists": value is not None,
-        "DoesNotExist": value is None,
-    }[wanted["operator"]]
 
 
 def ports(workload: Document) -> dict[str, int]:
@@ -167,13 +150,13 @@ def probed_ports(render: Render) -> Iterator[str]:
 def own_pods(render: Render) -> Iterator[str]:
     """A Deployment selects its own pods and nobody else's; so does what it says of where they run."""
     for workload in render.kind("Deployment"):
-        found = {name(one) for one in render.workloads if chosen(workload["spec"]["selector"], labels(one))}
+        found = {name(one) for one in render.workloads if matches(workload["spec"]["selector"], labels(one))}
         if found != {name(workload)}:
             yield f"{title(workload)} selects the pods of {sorted(found)}"
         affinity = pod(workload).get("affinity", {}).get("podAffinity", {})
         rules = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", ())
         for term in (*rules, *pod(workload).get("topologySpreadConstraints", ())):
-            if not chosen(term["labelSelector"], labels(workload)):
+            if not matches(term["labelSelector"], labels(workload)):
                 yield f"{title(workload)} is placed by labels that it has not"
 
 
@@ -212,7 +195,7 @@ def selectors(render: Render) -> Iterator[str]:
 
 
 def _selects(render: Render, asker: Document, selector: Mapping[str, Any], named: Any) -> Iterator[str]:
-    found = [one for one in render.workloads if chosen(selector, labels(one))]
+    found = [one for one in render.workloads if matches(selector, labels(one))]
     if not found:
         yield f"{title(asker)} selects no pod by {selector}"
     has = {key for one in found for key in ports(one)}

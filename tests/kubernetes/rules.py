@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tests.kubernetes.player.reading import quantity
 from tests.kubernetes.workloads import ORCHESTRATOR, STAGE, Document, component, containers, in_line, labels, name, pod
 
 Rule = Callable[[Document], Iterator[str]]
@@ -27,7 +28,6 @@ _SECRETS = "/etc/grin-pipeline/secrets/"
 _HASH = r"-[a-z0-9]{10}"
 _IMAGE = re.compile(r"(?P<name>grin-pipeline/[a-z0-9-]+):(?P<tag>\d+\.\d+\.\d+)")
 _SECRET_WORDS = re.compile(r"SECRET|PASSWORD|PASSPHRASE|TOKEN|CREDENTIAL|(^|[_-])KEY", re.IGNORECASE)
-_UNITS = {"": 1.0, "m": 1e-3, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
 
 
 def rule(check: Rule) -> Rule:
@@ -53,12 +53,6 @@ def _only(concerned: Callable[[Document], bool], check: Rule) -> Rule:
 
     RULES[check.__name__] = among
     return among
-
-
-def amount(text: object) -> float:
-    """A quantity of Kubernetes, such as 100m or 1Gi."""
-    number, unit = re.fullmatch(r"([\d.]+)([A-Za-z]*)", str(text)).groups()  # type: ignore[union-attr]
-    return float(number) * _UNITS[unit]
 
 
 def reads_a_secret(key: str, value: object) -> bool:
@@ -146,7 +140,7 @@ def resources(workload: Document) -> Iterator[str]:
             least, most = (said.get(which, {}).get(key) for which in ("requests", "limits"))
             if least is None or most is None:
                 yield f"{one['name']} has no request or no limit of {key}"
-            elif amount(least) > amount(most):
+            elif quantity(least) > quantity(most):
                 yield f"{one['name']} asks for more {key} than it may take"
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.kubernetes import policies, references, schemas
 from tests.kubernetes.combinations import COMBINATIONS, COMPONENTS, K8S, OVERLAYS, Combination, Render
+from tests.kubernetes.player.reading import matches
 from tests.kubernetes.weakened import ELSEWHERE, POLICIES, REFERENCES
 from tests.kubernetes.workloads import Document, changed, title
 
@@ -102,12 +103,12 @@ def test_selectors_are_understood(operator: str, values: list[str], taken: bool)
     """The rules read a selector as Kubernetes does: every label, and every expression."""
     expression = {"key": "app", "operator": operator, "values": values}
     given = {"app": "a", "part": "x"}
-    assert references.chosen({"matchExpressions": [expression]}, given) == taken
-    assert references.chosen({"matchLabels": {"part": "x"}, "matchExpressions": [expression]}, given) == taken
-    assert not references.chosen({"matchLabels": {"part": "y"}, "matchExpressions": [expression]}, given)
-    assert references.chosen({"matchExpressions": [{"key": "part", "operator": "Exists"}]}, given)
-    assert not references.chosen({"matchExpressions": [{"key": "part", "operator": "DoesNotExist"}]}, given)
-    assert not references.chosen({"matchExpressions": [{"key": "other", "operator": "Exists"}]}, given)
+    assert matches({"matchExpressions": [expression]}, given) == taken
+    assert matches({"matchLabels": {"part": "x"}, "matchExpressions": [expression]}, given) == taken
+    assert not matches({"matchLabels": {"part": "y"}, "matchExpressions": [expression]}, given)
+    assert matches({"matchExpressions": [{"key": "part", "operator": "Exists"}]}, given)
+    assert not matches({"matchExpressions": [{"key": "part", "operator": "DoesNotExist"}]}, given)
+    assert not matches({"matchExpressions": [{"key": "other", "operator": "Exists"}]}, given)
 
 
 def test_a_doubled_document_is_found() -> None:

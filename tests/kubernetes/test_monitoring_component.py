@@ -20,8 +20,8 @@ from common.metrics import Metrics, StageMetrics
 from tests.deploy.compose_file import ROOT
 from tests.helpers import until
 from tests.kubernetes.operated import job, targets
+from tests.kubernetes.player.reading import matches
 from tests.kubernetes.prometheus_rule import TARGET, text
-from tests.kubernetes.references import chosen
 from tests.kubernetes.rendered import of_kind, rendered
 from tests.kubernetes.workloads import Document, component, labels, name, workloads
 from tests.monitoring.conftest import prometheus_program, promtool  # noqa: F401 - as the tests of the rules have it
@@ -78,7 +78,7 @@ def test_dashboards_come_with_it() -> None:
 def test_every_pod_of_the_line_is_watched_by_one_monitor() -> None:
     """Stages by one, the orchestrator by the other, nobody else; each at a port that its pod has."""
     for workload in workloads(_documents()):
-        watched = [one for one in _monitors().values() if chosen(one["spec"]["selector"], labels(workload))]
+        watched = [one for one in _monitors().values() if matches(one["spec"]["selector"], labels(workload))]
         assert len(watched) == (component(workload) in {"stage", "orchestrator"})
         for monitor in watched:
             (endpoint,) = monitor["spec"]["podMetricsEndpoints"]

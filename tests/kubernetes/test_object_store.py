@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.deploy.compose_file import ROOT
-from tests.kubernetes.references import chosen
+from tests.kubernetes.player.reading import matches
 from tests.kubernetes.rendered import of_kind, rendered
 from tests.kubernetes.surroundings import environment
 from tests.kubernetes.workloads import Document, containers, labels, name, pod, workloads
@@ -99,7 +99,7 @@ def test_the_audit_has_the_orchestrators_image(tmp_path: Path) -> None:
 def test_who_reaches_the_store(documents: list[Document]) -> None:
     """Uploader and audit reach it by https, as the downloader reaches GRIN."""
     policies = {name(one): one["spec"] for one in of_kind(documents, "NetworkPolicy")}
-    reaching = {name(one) for one in workloads(documents) if chosen(policies["store"]["podSelector"], labels(one))}
+    reaching = {name(one) for one in workloads(documents) if matches(policies["store"]["podSelector"], labels(one))}
     assert reaching == {"uploader", "audit"}
     assert policies["store"]["egress"] == policies["grin"]["egress"]
 
