@@ -55,7 +55,7 @@ class View:
 
     def counts(self) -> list[dict[str, Any]]:
         """A dict a bucket, in the order of the line: `name`, tokens in each state, and `strangers` that are none."""
-        now = self._now()
+        now = self.now()
         found = []
         for name, path in self.paths.items():
             figures = {state: self._depth.count(path, state, now) for state in board.STATES}
@@ -106,12 +106,12 @@ class View:
         In a bucket of very many it may, at a first look, be only the oldest of some of them.
         """
         since = None if bucket in self.last else self._oldest[bucket].since()
-        return None if since is None else max(0.0, round(self._now() - since, 1))
+        return None if since is None else max(0.0, round(self.now() - since, 1))
 
     def per_hour(self) -> float | None:
         """Books an hour over the last quarter of an hour; None without data."""
         arrived: list[float] = []
-        now = self._now()
+        now = self.now()
         for bucket in self.last:
             if listing.count(bucket, board.WAITING, _MANY) >= _MANY:
                 return self._counted_per_hour()
@@ -133,9 +133,9 @@ class View:
     def workers(self) -> list[Seen]:
         """All workers that have a heartbeat file."""
         folder = self.root / "workers"
-        return list(seen(folder, self._now())) if folder.is_dir() else []
+        return list(seen(folder, self.now())) if folder.is_dir() else []
 
-    def _now(self) -> float:
+    def now(self) -> float:
         """The file server's time, which all mtimes are: a nameless file tells it."""
         try:
             return durable.server_time(self.root / "workers")
