@@ -14,6 +14,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from common.ledger import now
 
 # A heartbeat file is filled up with blanks to this many bytes; of one, no more than the second figure is read.
 _PADDED, _MOST = 4096, 65_536
+# What can wait is written no oftener than every so many seconds.
+_NOTE_EVERY = 10.0
 
 
 def worker_name(stage: str) -> str:
@@ -49,6 +52,7 @@ class Heartbeat:
         self.facts = {"worker": worker, "host": socket.gethostname(), "pid": os.getpid(), "started": now()}
         self.facts |= {"version": __version__, **facts}
         self._server, self._at = time.time(), time.monotonic()
+        self._unwritten, self._noted = False, -_NOTE_EVERY
 
     def announce(self, **facts: object) -> None:
         """Write the file, with new facts if there are any; must happen before the first claim."""
@@ -60,6 +64,19 @@ class Heartbeat:
             if error.errno not in durable.FULL or not self.path.exists():
                 raise
             self._overwrite(data)
+        self._unwritten = False
+
+    def note(self, **facts: object) -> None:
+        """Facts that can wait: written now and then, or with the next news; what could not be written is tried again.
+
+        For the thread that announces, never for the one that beats: a disk that is slow to write must delay no beat.
+        """
+        self._unwritten = self._unwritten or any(self.facts.get(name) != fact for name, fact in facts.items())
+        self.facts |= facts
+        if self._unwritten and time.monotonic() - self._noted >= _NOTE_EVERY:
+            self._noted = time.monotonic()
+            with suppress(OSError):
+                self.announce()
 
     def _overwrite(self, data: bytes) -> None:
         """On a full disk the news that it is full needs no new block: blanks at the end of the file make room."""
@@ -94,20 +111,20 @@ def seen(folder: Path, server_now: float) -> Iterator[Seen]:
         if not name.endswith(".json") or name.startswith("."):
             continue
         try:
-            beaten, data = _peek(folder / name)
+            beaten, data = peek(folder / name)
             facts = json.loads(data)
         except (OSError, ValueError, RecursionError):
             continue
         yield Seen(name.removesuffix(".json"), server_now - beaten, facts if isinstance(facts, dict) else {})
 
 
-def _peek(path: Path) -> tuple[float, bytes]:
+def peek(path: Path, most: int = _MOST) -> tuple[float, bytes]:
     """A small file's mtime and content, never waiting on a FIFO or following a link that lies in its place."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         figures = os.fstat(fd)
         if not stat.S_ISREG(figures.st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        return figures.st_mtime, os.read(fd, _MOST)
+        return figures.st_mtime, os.read(fd, most)
     finally:
         os.close(fd)

@@ -68,6 +68,8 @@ class StageMetrics(Metrics):
     def __init__(self, stage: str) -> None:
         super().__init__("stage")
         self.stage = stage
+        self.passed = {"books": 0, "bytes_in": 0, "bytes_out": 0}
+        """What ended well since the worker began."""
         for outcome in ("done", "deferred", "failed", "lost"):
             self["grin_stage_tokens_total"].labels(stage, outcome)
         for reason in ("operator", "halt"):
@@ -84,6 +86,8 @@ class StageMetrics(Metrics):
 
     def finished(self, seconds: float, bytes_in: int, bytes_out: int) -> None:
         """Count an attempt that ended well."""
+        new = {"books": 1, "bytes_in": bytes_in, "bytes_out": bytes_out}
+        self.passed = {name: self.passed[name] + more for name, more in new.items()}
         self["grin_stage_duration_seconds"].labels(self.stage).observe(seconds)
         self["grin_stage_bytes_total"].labels(self.stage, "in").inc(bytes_in)
         self["grin_stage_bytes_total"].labels(self.stage, "out").inc(bytes_out)

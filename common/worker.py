@@ -46,7 +46,7 @@ class Worker:
         common = desk.settings.global_
         self.root = common.pipeline_dir
         self.feed = Feed(desk.row.input_pipe, name)
-        self.heartbeat = Heartbeat(self.root / "workers", name, stage=desk.row.name)
+        self.heartbeat = Heartbeat(self.root / "workers", name, stage=desk.row.name, passed=desk.metrics.passed)
         self.reaper = Reaper(self.root, [desk.row.input_pipe], common.reap_after)
         self.current: Attempt | None = None
         self.stopping_since: float | None = None
@@ -111,6 +111,7 @@ class Worker:
 
     def _turn(self) -> None:
         self._turned = time.monotonic()
+        self.heartbeat.note(passed=self.desk.metrics.passed)
         self._reap()
         if self._blocked():
             return self._wait(self.desk.settings.global_.poll)

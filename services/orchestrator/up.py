@@ -18,6 +18,7 @@ from common.heartbeat import Heartbeat, worker_name
 from services.orchestrator import render
 from services.orchestrator.census import Pace
 from services.orchestrator.collector import registry
+from services.orchestrator.flow import FlowWatch
 from services.orchestrator.intake import Intake
 from services.orchestrator.progress import Progress
 from services.orchestrator.seeding import Wish, bucket_for, downloads, seed
@@ -91,6 +92,7 @@ class Up:
         self._count_at = 0.0
         self._trouble = ""
         self._pace, self._paced = Pace(), 0.0
+        self._flow = FlowWatch(self.view)
         self._standstill = Standstill(orders.patience)
         self._keeper = _keeper(settings, orders)
         self._known: dict[str, object] = {}
@@ -225,6 +227,7 @@ class Up:
         if time.monotonic() - self._paced > _PACE_EVERY:
             self._paced = time.monotonic()
             self.heartbeat.announce(books_per_hour=self._pace.per_hour())
+        self.heartbeat.note(flow=self._flow.turn())
 
     def _reseed(self) -> None:
         self._seeded = time.monotonic()
@@ -267,6 +270,7 @@ class Up:
 
     def _end(self) -> None:
         """Stop the workers first, then return what those that had to be killed still held."""
+        self._flow.save()
         self.supervisor.stop()
         if self._keeper:
             self._keeper.stop()
