@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from common import board, durable, logs, reaper, run
 from common.config import Settings
 from common.errors import ConfigError, StageError, refusal
-from common.health import Check, HealthServer, metrics_url
+from common.health import Check, metrics_url
 from common.heartbeat import Heartbeat, worker_name
-from services.orchestrator import render
 from services.orchestrator.census import Pace
 from services.orchestrator.collector import registry
 from services.orchestrator.flow import FlowWatch
@@ -28,6 +27,7 @@ from services.orchestrator.view import View
 
 if TYPE_CHECKING:
     from services.orchestrator.keeper import Keeper
+    from services.orchestrator.page.server import PageServer
 
 _TURN = 0.2
 # The board is counted this often, in seconds; one that is slow to count so seldom that counting takes no more than a
@@ -90,6 +90,8 @@ class Up:
         self._signals = 0
         self._idle_counts = 0
         self._count_at = 0.0
+        self._facts: dict[str, Any] | None = None
+        self._facts_at = 0.0
         self._trouble = ""
         self._pace, self._paced = Pace(), 0.0
         self._flow = FlowWatch(self.view)
@@ -138,16 +140,23 @@ class Up:
         if secret is not None and secret.exists() and secret.stat().st_mode & 0o004:
             self.progress.say(f"Everybody on this machine can read the passphrase: chmod 600 {secret}")
 
-    def _serve(self) -> HealthServer:
+    def _serve(self) -> PageServer:
+        # Imported here: a web server takes longer to load than `status` takes to run.
+        from services.orchestrator.page.app import Page  # noqa: PLC0415
+        from services.orchestrator.page.server import PageServer  # noqa: PLC0415
+
         host, _, port = self.settings.board.listen.rpartition(":")
-        checks: dict[str, Check] = {"/": self._page, "/healthz": self._alive, "/readyz": self._alive}
-        server = HealthServer(host, int(port), registry(self.view, self._books), checks)
+        checks: dict[str, Check] = {"/healthz": self._alive, "/readyz": self._alive}
+        page = Page(View(self.settings), self._counted, registry(self.view, self._books), checks)
+        server = PageServer(host, int(port), page)
         self.heartbeat.announce(port=server.port, metrics=metrics_url(host, server.port))
         return server
 
-    def _page(self) -> tuple[bool, str]:
-        """The board as plain text, counted now."""
-        return True, render.as_text(render.status(self.view.status()))
+    def _counted(self) -> tuple[dict[str, Any], float]:
+        """The board as it was counted last, and how many seconds ago; at the very beginning: now."""
+        if self._facts is None:
+            self._facts, self._facts_at = self.view.status(), time.monotonic()
+        return self._facts, time.monotonic() - self._facts_at
 
     def _books(self) -> dict[str, int]:
         """On GRIN's lists, as the keeper has read them."""
@@ -195,6 +204,7 @@ class Up:
     def _look(self) -> int | None:
         """Count and show; the exit code when the run is over."""
         facts = self.view.status()
+        self._facts, self._facts_at = facts, time.monotonic()
         self._trouble = ""
         self._tell_pace(facts)
         self._hear(facts)

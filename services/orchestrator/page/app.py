@@ -1,0 +1,205 @@
+"""The page's addresses: `/`, `/events`, `/book/…`, `/bucket/…`, `/act`; beside them /metrics and the health checks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from common.errors import ConfigError
+from common.health import Check
+from common.token import is_barcode
+from services.orchestrator import render
+from services.orchestrator.page import actions
+from services.orchestrator.page.actions import Refused
+from services.orchestrator.page.live import Live
+from services.orchestrator.page.pieces import Look
+from services.orchestrator.page.story import bucket_rows, story
+from services.orchestrator.view import View
+
+_STATIC = {"board.css": "text/css", "board.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+# A form has three short fields; what takes longer than this, in seconds, goes on while the page is answered.
+_LARGEST, _PATIENCE = 64 * 1024, 20.0
+_GOES_ON = "It takes long and goes on; the page shows it."
+
+
+@dataclass
+class Page:
+    """Everything that answers; `facts` are those of `status` and their age in seconds, `checks` the health checks."""
+
+    view: View
+    facts: Callable[[], tuple[Mapping[str, Any], float]]
+    registry: CollectorRegistry
+    checks: dict[str, Check]
+    look: Look = field(init=False)
+    live: Live = field(init=False)
+    _deeds: set[asyncio.Future[list[str]]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.look = Look(self.view, self.facts, acts=self._token() is not None)
+        self.live = Live(self.look.pieces)
+
+    def app(self) -> Starlette:
+        """The application."""
+        health = [Route(path, self._check(check)) for path, check in self.checks.items()]
+        static = [Route(f"/{name}", self._static(name, kind)) for name, kind in _STATIC.items()]
+        routes = [
+            Route("/", self._board),
+            Route("/events", self.live.events),
+            Route("/book/{barcode}", self._book),
+            Route("/book", self._find),
+            Route("/bucket/{name}", self._bucket),
+            Route("/act", self._act, methods=["POST"]),
+            Route("/status.json", self._status),
+            Route("/metrics", self._metrics),
+        ]
+        return Starlette(routes=[*routes, *health, *static], exception_handlers={HTTPException: self._sorry})
+
+    def close(self) -> None:
+        """Let every live page go."""
+        self.live.close()
+
+    # --- what is read ---
+
+    async def _board(self, request: Request) -> Response:
+        if _wants(request, "application/json"):
+            return self._status(request)
+        if not _wants(request, "text/html"):
+            return PlainTextResponse(render.as_text(render.status(dict(self.facts()[0]))))
+        return await run_in_threadpool(self._whole, [], 200, {})
+
+    def _whole(self, said: list[str], code: int, form: Mapping[str, str]) -> Response:
+        return self._html("board.html", code, pieces=self.look.pieces(), said=said, form=form)
+
+    def _book(self, request: Request) -> Response:
+        barcode = str(request.path_params["barcode"])
+        if not is_barcode(barcode):
+            raise HTTPException(404, "That is no barcode: 1 to 64 letters, digits and - _ . $.")
+        found = story(self.view, barcode)
+        if _wants(request, "application/json"):
+            return JSONResponse(found.as_dict(), 200 if found.known else 404, _HEADERS)
+        return self._html("book.html", 200 if found.known else 404, story=found, said=[], form={})
+
+    def _find(self, request: Request) -> Response:
+        barcode = request.query_params.get("barcode", "").strip()
+        if not is_barcode(barcode):
+            raise HTTPException(404, "That is no barcode: 1 to 64 letters, digits and - _ . $.")
+        return RedirectResponse(f"book/{barcode}", 303, _HEADERS)
+
+    def _bucket(self, request: Request) -> Response:
+        name, state = str(request.path_params["name"]), request.query_params.get("state", "")
+        if name not in self.view.paths:
+            raise HTTPException(404, f"There is no such bucket; there are {', '.join(self.view.paths)}.")
+        rows, more = bucket_rows(self.view, name, state)
+        return self._html("bucket.html", 200, name=name, state=state, rows=rows, more=more)
+
+    def _status(self, _request: Request) -> Response:
+        return JSONResponse(self.facts()[0], headers=_HEADERS)
+
+    def _metrics(self, _request: Request) -> Response:
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @staticmethod
+    def _check(check: Check) -> Callable[[Request], Response]:
+        def answer(_request: Request) -> Response:
+            well, text = check()
+            return PlainTextResponse(f"{text}\n", 200 if well else 503)
+
+        return answer
+
+    @staticmethod
+    def _static(name: str, kind: str) -> Callable[[Request], Response]:
+        body = (files("services.orchestrator.page") / "static" / name).read_bytes()
+
+        def answer(_request: Request) -> Response:
+            return Response(body, media_type=kind, headers=_HEADERS | {"Cache-Control": "max-age=300"})
+
+        return answer
+
+    # --- what is done ---
+
+    async def _act(self, request: Request) -> Response:
+        form = await _form(request)
+        try:
+            said, code = await self._do(request, form), 200
+        except Refused as refused:
+            said, code = [str(refused)], refused.code
+        if _wants(request, "application/json"):
+            return JSONResponse({"done": code == 200, "said": said}, code, _HEADERS)
+        return await run_in_threadpool(self._answer, said, code, form)
+
+    def _answer(self, said: list[str], code: int, form: Mapping[str, str]) -> Response:
+        """The page that the form was on, without scripts: the board, or a book's own."""
+        barcode = form.get("do", "").partition(" ")[2]
+        if form.get("page") != "book" or not is_barcode(barcode):
+            return self._whole(said, code, form)
+        return self._html("book.html", code, story=story(self.view, barcode), said=said, form=form)
+
+    async def _do(self, request: Request, form: Mapping[str, str]) -> list[str]:
+        client = request.client.host if request.client else "unknown"
+        settings = self.view.settings
+        try:
+            token = await run_in_threadpool(self._token)
+            asked = actions.deed(settings, request.headers, form, client, token)
+        except ConfigError as error:
+            raise Refused(400, f"Nothing was done: {' '.join(error.problems)}") from None
+        work = asyncio.ensure_future(run_in_threadpool(self._done, asked))
+        self._deeds.add(work)
+        work.add_done_callback(self._deeds.discard)
+        finished, _ = await asyncio.wait([work], timeout=_PATIENCE)
+        return work.result() if finished else [_GOES_ON]
+
+    def _done(self, asked: actions.Deed) -> list[str]:
+        try:
+            return actions.done(self.view.settings, asked)
+        except OSError as error:
+            raise Refused(503, f"That could not be done: {error}. See that the board's disk is well.") from None
+
+    def _token(self) -> str | None:
+        return self.view.settings.board.token()
+
+    # --- the pieces they share ---
+
+    def _html(self, template: str, code: int, **values: object) -> Response:
+        whole = {**values, "acts": self.look.acts, "library": self.view.settings.global_.library}
+        text = self.look.templates.get_template(template).render(whole)
+        return Response(text, code, _HEADERS, "text/html")
+
+    def _sorry(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        sentence = error.detail if error.detail.endswith(".") else f"{error.detail}: there is nothing at this address."
+        if _wants(request, "text/html"):
+            return self._html("sorry.html", error.status_code, sentence=sentence)
+        return PlainTextResponse(f"{sentence}\n", error.status_code)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form, at most a few kilobytes."""
+    if int(request.headers.get("content-length") or _LARGEST + 1) > _LARGEST:
+        raise HTTPException(413, "That is too large for this form.")
+    fields = await request.form()
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
+def _wants(request: Request, kind: str) -> bool:
+    return kind in request.headers.get("accept", "")

@@ -1,0 +1,71 @@
+"""Serves the page beside the orchestrator's loop, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+
+import uvicorn
+
+from common import logs
+from services.orchestrator.page.app import Page
+
+# Whoever still listens to the live board when it ends is given so long, in seconds.
+_GRACE = 1
+_START = 10.0
+
+
+class PageServer:
+    """Serves until closed; `port` is the one it got (another one than asked for, when that was taken)."""
+
+    def __init__(self, host: str, port: int, page: Page) -> None:
+        self._page = page
+        self._socket = _bound(host.strip("[]"), port)
+        self.port = int(self._socket.getsockname()[1])
+        # What goes wrong in an answer stands in the orchestrator's log, with its traceback.
+        theirs = logging.getLogger("uvicorn.error")
+        theirs.parent = logging.getLogger(logs.NAME)
+        theirs.setLevel(logging.ERROR)
+        config = uvicorn.Config(
+            page.app(),
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GRACE,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
+        self._thread.start()
+        self._wait()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._page.close()
+        self._server.should_exit = True
+        self._thread.join(timeout=_GRACE + 5)
+        self._socket.close()
+
+    def _wait(self) -> None:
+        """Until it answers: a signal that comes sooner must find the orchestrator's own handlers in place."""
+        end = time.monotonic() + _START
+        while not self._server.started and self._thread.is_alive() and time.monotonic() < end:
+            time.sleep(0.005)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for number in (port, 0):
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.bind((host, number))
+        except OSError:
+            made.close()
+            if number == 0:
+                raise
+        else:
+            return made
+    raise AssertionError("unreachable")

@@ -1,0 +1,139 @@
+// The page works without this file. With it the board is live, cards glide, and a story opens over the board.
+"use strict";
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const board = byId("board");
+  const dialog = byId("story");
+  const live = byId("live");
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  // More cards than this move at once: then nobody could follow them anyway.
+  const MOST_GLIDING = 24;
+
+  // --- live ---
+
+  const places = () => new Map([...board.querySelectorAll(".card")].map((card) => [card.id, card.closest(".bucket").id]));
+
+  function replace(pieces) {
+    const focused = document.activeElement;
+    const again = focused && focused !== document.body ? selector(focused) : null;
+    const scrolled = new Map([...document.querySelectorAll(".wide")].map((box, i) => [i, box.scrollLeft]));
+    for (const [id, html] of Object.entries(pieces)) {
+      const old = byId(id);
+      if (!old) continue;
+      const made = document.createElement("template");
+      made.innerHTML = html.trim();
+      old.replaceWith(made.content.firstElementChild);
+    }
+    document.querySelectorAll(".wide").forEach((box, i) => { box.scrollLeft = scrolled.get(i) || 0; });
+    if (again && !focused.isConnected) document.querySelector(again)?.focus({ preventScroll: true });
+  }
+
+  function selector(element) {
+    if (element.id) return `#${CSS.escape(element.id)}`;
+    if (element.name === "do") return `button[value="${CSS.escape(element.value)}"]`;
+    const section = element.closest("section[id]");
+    const href = element.getAttribute("href");
+    return section && href ? `#${CSS.escape(section.id)} a[href="${CSS.escape(href)}"]` : null;
+  }
+
+  // Named only while they move: everything else on the page stands still.
+  function name(ids, on) {
+    for (const id of ids) {
+      const card = byId(id);
+      if (card) card.style.viewTransitionName = on ? id.replace(/[^A-Za-z0-9_-]/g, "_") : "";
+    }
+  }
+
+  function apply(pieces) {
+    const before = places();
+    const moving = incoming(pieces, before);
+    if (!moving.length || moving.length > MOST_GLIDING || calm.matches || document.hidden || dialog?.open || !document.startViewTransition) {
+      replace(pieces);
+      return;
+    }
+    name(moving, true);
+    const glide = document.startViewTransition(() => { replace(pieces); name(moving, true); });
+    // A page that is hidden or replaced meanwhile just shows the new state.
+    glide.ready.catch(() => {});
+    glide.finished.then(() => name(moving, false), () => {});
+  }
+
+  function incoming(pieces, before) {
+    const found = [];
+    for (const [id, html] of Object.entries(pieces)) {
+      if (!id.startsWith("bucket-")) continue;
+      for (const [, card] of html.matchAll(/class="card [a-z]+" id="([^"]+)"/g)) {
+        if (before.has(card) && before.get(card) !== id) found.push(card);
+      }
+    }
+    return found;
+  }
+
+  function listen() {
+    const stream = new EventSource("/events");
+    stream.onopen = () => { live.className = "on"; live.textContent = "live"; live.title = "Reload"; };
+    stream.onmessage = (event) => apply(JSON.parse(event.data));
+    stream.onerror = () => {
+      live.className = "off";
+      live.textContent = `not live since ${new Date().toLocaleTimeString()}: the orchestrator does not answer`;
+      if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    };
+  }
+
+  // --- a book's story, over the board ---
+
+  async function open(href) {
+    const answer = await fetch(href, { headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const story = page.querySelector("main");
+    const close = Object.assign(document.createElement("button"), { type: "button", className: "close", textContent: "Close" });
+    close.onclick = () => dialog.close();
+    const body = Object.assign(document.createElement("div"), { className: "story" });
+    body.append(...story.childNodes);
+    dialog.replaceChildren(close, body);
+    dialog.dataset.href = href;
+    // The fields are needed where the buttons are; what is typed stays in them.
+    body.querySelector("h2")?.after(...[byId("said"), byId("act")].filter(Boolean));
+    if (!dialog.open) dialog.showModal();
+  }
+
+  function closed() {
+    const home = byId("figures");
+    home.after(...[byId("said"), byId("act")].filter(Boolean));
+    const card = document.querySelector(`a[href="${CSS.escape(dialog.dataset.href || "")}"]`);
+    card?.focus();
+  }
+
+  // --- acting ---
+
+  function say(sentences) {
+    const said = byId("said");
+    said.replaceChildren(...sentences.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+  }
+
+  async function act(event) {
+    event.preventDefault();
+    const fields = new URLSearchParams(new FormData(event.target, event.submitter));
+    event.submitter.disabled = true;
+    try {
+      const answer = await fetch("/act", { method: "POST", headers: { Accept: "application/json" }, body: fields });
+      say((await answer.json()).said);
+    } catch {
+      say(["Nothing was done, as far as this page knows: the orchestrator does not answer."]);
+    }
+    event.submitter.disabled = false;
+    if (dialog?.open) await open(dialog.dataset.href);
+  }
+
+  // A book's own page is read again after a deed, as without scripts.
+  if (!board) return;
+  document.addEventListener("submit", (event) => { if (event.target.id === "act") act(event); });
+  dialog.addEventListener("close", closed);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="/book/"]');
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    open(link.getAttribute("href")).catch(() => { location.href = link.href; });
+  });
+  listen();
+})();

@@ -1,0 +1,76 @@
+"""One book's whole story, and the list of a bucket, as the page shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from common import audit, board
+from common.ledger import Event
+from services.orchestrator.page.columns import DONE
+from services.orchestrator.view import Row, View
+
+# So many rows of a bucket are listed, and so many of a book's events; `ls` and `show` have all.
+_ROWS, _EVENTS = 200, 500
+# Members of an event that stand in columns of their own.
+_OWN = frozenset({"time", "event", "stage", "attempt", "seconds", "reason", "cure", "version"})
+
+
+@dataclass(frozen=True)
+class Story:
+    """Where a book is, why, what to do, and what has happened to it, newest first."""
+
+    barcode: str
+    places: list[dict[str, str]]
+    reason: str
+    cure: str
+    events: list[Event]
+    older: int = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether the board has ever heard of it."""
+        return bool(self.places or self.events)
+
+    @property
+    def states(self) -> set[str]:
+        """The states that its token is in: one, unless it was copied or moves just now."""
+        return {place["state"] for place in self.places}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The members of `show --json`."""
+        return {"barcode": self.barcode, "places": self.places, "events": self.events[::-1]}
+
+
+def story(view: View, barcode: str) -> Story:
+    """All that is known of a book."""
+    found, events = view.story(barcode)
+    places = [
+        {
+            "bucket": place.bucket.name,
+            "state": DONE if place.bucket in view.last and place.state == board.WAITING else place.state,
+            "worker": place.worker or "",
+        }
+        for place in found
+    ]
+    reason, cure = audit.reason(events, found[0].state) if found else ("", "")
+    shown = list(reversed(events[-_EVENTS:]))
+    return Story(barcode, places, reason, cure, shown, len(events) - len(shown))
+
+
+def details(event: Event) -> list[tuple[str, object]]:
+    """What an event tells beside its own columns, the facts of a stage one by one."""
+    facts = event.get("facts")
+    found = [(key, value) for key, value in event.items() if key not in _OWN and key != "facts"]
+    return found + (list(facts.items()) if isinstance(facts, Mapping) else [])
+
+
+def bucket_rows(view: View, name: str, state: str) -> tuple[list[Row], bool]:
+    """Some tokens of a bucket, in one state or in all, and whether there are more."""
+    states = [state] if state in board.STATES else board.STATES
+    if state == DONE:
+        states = [board.WAITING]
+    rows = list(islice(view.rows(name, states), _ROWS + 1))
+    return rows[:_ROWS], len(rows) > _ROWS

@@ -1,0 +1,72 @@
+"""How the page says times and texts; all of it may be hostile, so it is one line that steers nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
+
+from services.orchestrator import render
+
+# Longer texts are whole on the book's own page.
+_CARD, _TEXT = 160, 400
+
+
+def plain(text: object) -> str:
+    """One line without control characters."""
+    return render.plain(str(text))
+
+
+def short(text: object, most: int = _TEXT) -> str:
+    """The same, cut to a length that a list can bear."""
+    line = plain(text)
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def brief(text: object) -> str:
+    """The same, as short as a card."""
+    return short(text, _CARD)
+
+
+def code(line: str) -> Markup:
+    """A line in which what stands between backticks is to be typed."""
+    parts = line.split("`")
+    whole = len(parts) % 2 == 1
+    tagged = (
+        f"<code>{escape(part)}</code>" if whole and number % 2 else escape(part) for number, part in enumerate(parts)
+    )
+    return Markup("" if whole else "`").join(tagged)
+
+
+def ago(seconds: float | None) -> str:
+    """An age so coarse that it does not change with every look."""
+    if seconds is None:
+        return ""
+    if seconds < 0:
+        return f"again in {_coarse(-seconds)}"
+    return _coarse(seconds)
+
+
+def _coarse(seconds: float) -> str:
+    if seconds < 120:
+        return f"{int(seconds // 5) * 5} s"
+    for unit, size in (("d", 86_400), ("h", 3600)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds // 60)} min"
+
+
+def size(count: float | None) -> str:
+    """Bytes as a person says them."""
+    if count is None:
+        return "unknown"
+    for unit, step in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= step:
+            return f"{count / step:.3g} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def clock(moment: float | None = None) -> str:
+    """A time of day, in UTC as everywhere on the board."""
+    when = datetime.now(UTC) if moment is None else datetime.fromtimestamp(moment, UTC)
+    return when.strftime("%H:%M:%S UTC")
