@@ -110,8 +110,21 @@ mutants: setup  ## changes the board's core place by place: do the tests notice?
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement tests/mutation/requirements.txt
 	$(BIN)/python -m tests.mutation.mutants
 
+docs: .venv-docs/.complete  ## the documents as a site, in site/; it needs no server and no network
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	@echo "The site is in site/index.html"
+
+# MkDocs has requirements of its own that nothing else needs.
+.venv-docs/.complete: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+reference: setup  ## writes the pages of docs/reference that come from the code
+	$(BIN)/python -m tools.reference
+
 clean:  ## removes what make made; books in demo/ too, nothing else
-	rm -rf .venv .venv-docling build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-docling .venv-docs site build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif crds steps soak powercut fuzz objects large weather scale nfs year mutants clean
+.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif crds steps soak powercut fuzz objects large weather scale nfs year mutants docs reference clean
