@@ -47,6 +47,7 @@ RETRY = Command("retry", "retried", board.WAITING, (board.FAILED, board.DEFERRED
 HOLD = Command("hold", "held", board.HELD, _ON_THEIR_WAY, (board.FAILED,), (board.HELD,))
 RELEASE = Command("release", "released", board.WAITING, (board.HELD,), (board.DROPPED,), (*_ON_THEIR_WAY, DONE))
 DROP = Command("drop", "dropped", board.DROPPED, (*_ON_THEIR_WAY, board.FAILED, board.HELD), (DONE,), (board.DROPPED,))
+COMMANDS = {command.name: command for command in (RETRY, HOLD, RELEASE, DROP)}
 
 
 @dataclass(frozen=True)

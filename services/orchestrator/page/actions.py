@@ -22,7 +22,6 @@ from services.orchestrator.operate import Operation, Order
 from services.orchestrator.render import plain
 from services.orchestrator.terminal import books
 
-_COMMANDS = {command.name: command for command in (choosing.RETRY, choosing.HOLD, choosing.RELEASE, choosing.DROP)}
 _STAGES = ("pause", "resume")
 _LONGEST_NAME, _LONGEST_WHY = 60, 1_000
 # So many books that stayed as they are get a sentence each.
@@ -97,8 +96,8 @@ def _check(settings: Settings, asked: Deed) -> None:
         if asked.thing:
             settings.row(asked.thing)
         return
-    if asked.command not in _COMMANDS:
-        known = ", ".join([*_COMMANDS, "retry-reason", *_STAGES])
+    if asked.command not in choosing.COMMANDS:
+        known = ", ".join([*choosing.COMMANDS, "retry-reason", *_STAGES])
         raise Refused(400, f"Nothing was done: there is no such action; there are {known}.")
     try:
         check_barcode(asked.thing)
@@ -118,7 +117,7 @@ def _stage(settings: Settings, asked: Deed) -> list[str]:
 
 def _books(settings: Settings, asked: Deed) -> list[str]:
     many = asked.command == "retry-reason"
-    command = choosing.RETRY if many else _COMMANDS[asked.command]
+    command = choosing.RETRY if many else choosing.COMMANDS[asked.command]
     choice = Choice(reason=asked.thing) if many else Choice(names=[asked.thing])
     moved, said = 0, []
     others = 0

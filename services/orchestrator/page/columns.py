@@ -5,7 +5,7 @@ Only as many names as are shown are read: a bucket may hold a million.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import Any
 
 from common import audit, board, listing
 from services.orchestrator.census import mtime_of
+from services.orchestrator.choosing import DONE
 from services.orchestrator.view import View
 
 # So many cards of each state; what a person has to do with comes first.
 _CARDS = {board.WORKING: 16, board.FAILED: 6, board.HELD: 6, board.DEFERRED: 6, board.WAITING: 12}
-DONE = "done"
 # From these shares of a WIP limit on, in per cent, a bar is yellow, and red.
 _YELLOW, _RED = 61, 86
 _WITH_REASON = (board.FAILED, board.HELD, board.DEFERRED)
@@ -139,6 +139,3 @@ class Columns:
 def _bar(bucket: Facts, filler: Facts | None) -> Bar | None:
     limit = filler["wip_limit"] if filler else None
     return Bar(View.in_line(dict(bucket)), limit) if limit else None
-
-
-Reader = Callable[[], Facts]

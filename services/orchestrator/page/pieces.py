@@ -12,8 +12,9 @@ from jinja2 import Environment, PackageLoader
 from common import board
 from services.orchestrator import render
 from services.orchestrator.causes import Causes
+from services.orchestrator.choosing import DONE
 from services.orchestrator.page import words
-from services.orchestrator.page.columns import DONE, Columns
+from services.orchestrator.page.columns import Columns
 from services.orchestrator.page.story import details
 from services.orchestrator.view import View
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from common import audit, board
 from common.ledger import Event
-from services.orchestrator.page.columns import DONE
+from services.orchestrator.choosing import COMMANDS, DONE
 from services.orchestrator.view import Row, View
 
 # So many rows of a bucket are listed, and so many of a book's events; `ls` and `show` have all.
@@ -34,10 +34,10 @@ class Story:
         """Whether the board has ever heard of it."""
         return bool(self.places or self.events)
 
-    @property
-    def states(self) -> set[str]:
-        """The states that its token is in: one, unless it was copied or moves just now."""
-        return {place["state"] for place in self.places}
+    def may(self, name: str) -> bool:
+        """Whether a command does something to a book that lies where this one lies."""
+        command = COMMANDS[name]
+        return any(place["state"] in (*command.bulk, *command.named) for place in self.places)
 
     def as_dict(self) -> dict[str, Any]:
         """The members of `show --json`."""

@@ -10,6 +10,7 @@ from services.orchestrator import render
 
 # Longer texts are whole on the book's own page.
 _CARD, _TEXT = 160, 400
+_CODE = Markup("<code>{}</code>")
 
 
 def plain(text: object) -> str:
@@ -31,11 +32,9 @@ def brief(text: object) -> str:
 def code(line: str) -> Markup:
     """A line in which what stands between backticks is to be typed."""
     parts = line.split("`")
-    whole = len(parts) % 2 == 1
-    tagged = (
-        f"<code>{escape(part)}</code>" if whole and number % 2 else escape(part) for number, part in enumerate(parts)
-    )
-    return Markup("" if whole else "`").join(tagged)
+    if len(parts) % 2 == 0:
+        return escape(line)
+    return Markup("").join(_CODE.format(part) if number % 2 else part for number, part in enumerate(parts))
 
 
 def ago(seconds: float | None) -> str:
