@@ -42,15 +42,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    texts = {
-        "plain": words.plain,
-        "short": words.short,
-        "brief": words.brief,
-        "ago": words.ago,
-        "size": words.size,
-        "code": words.code,
-    }
-    made.filters |= {**texts, "span": render.span}
+    filters = (words.plain, words.short, words.brief, words.ago, words.size, words.code, words.moment, render.span)
+    made.filters |= {function.__name__: function for function in filters}
     made.globals |= {"signs": SIGNS, "states": board.STATES, "details": details}
     return made
 
@@ -83,9 +76,15 @@ class Look:
         holds = {card.worker: card for column in columns for card in column.of(board.WORKING)}
         causes = self._causes.groups([board.FAILED])
         failed = sorted(causes, key=lambda cause: -cause.count)
-        pieces = {"figures": macros.figures(facts, render.notes(dict(facts)), age > _OLD and words.ago(age))}
-        pieces |= {f"bucket-{column.name}": macros.bucket(column) for column in columns}
+        pieces = {"figures": macros.figures(facts, _notes(facts), age > _OLD and words.ago(age))}
+        narrow = (facts.get("limit") or {}).get("stage")
+        pieces |= {f"bucket-{column.name}": macros.bucket(column, narrow) for column in columns}
         pieces["failed"] = macros.failed(failed[:_CAUSES], facts["failed"], len(failed) - _CAUSES)
         pieces["workers"] = macros.workers(facts["stages"], holds)
         pieces["table"] = macros.table(facts)
         return {name: str(html) for name, html in pieces.items()}
+
+
+def _notes(facts: Mapping[str, Any]) -> list[str]:
+    """The sentences of `status`, but for the figures that stand above and the commands that the page itself spares."""
+    return [note for note in render.notes(dict(facts))[1:] if "`grin-pipeline ls`" not in note]

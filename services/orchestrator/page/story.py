@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -14,8 +15,9 @@ from services.orchestrator.view import Row, View
 
 # So many rows of a bucket are listed, and so many of a book's events; `ls` and `show` have all.
 _ROWS, _EVENTS = 200, 500
-# Members of an event that stand in columns of their own.
-_OWN = frozenset({"time", "event", "stage", "attempt", "seconds", "reason", "cure", "version"})
+# Members of an event that are told in its sentence, and what only the board itself needs.
+_OWN = frozenset({"time", "event", "stage", "attempt", "seconds", "reason", "cure", "version", "claim", "token"})
+_BYTES = frozenset({"size", "bytes_in", "bytes_out", "bytes"})
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,20 @@ def story(view: View, barcode: str) -> Story:
     return Story(barcode, places, reason, cure, shown, len(events) - len(shown))
 
 
-def details(event: Event) -> list[tuple[str, object]]:
-    """What an event tells beside its own columns, the facts of a stage one by one."""
+def details(event: Event) -> list[tuple[str, str]]:
+    """What an event tells beside its sentence, the facts of a stage one by one; nothing that is empty or none."""
     facts = event.get("facts")
     found = [(key, value) for key, value in event.items() if key not in _OWN and key != "facts"]
-    return found + (list(facts.items()) if isinstance(facts, Mapping) else [])
+    found += list(facts.items()) if isinstance(facts, Mapping) else []
+    return [(str(key), _told(str(key), value)) for key, value in found if value not in (None, "", [], {}, 0)]
+
+
+def _told(key: str, value: object) -> str:
+    if key in _BYTES and isinstance(value, int):
+        return f"{value:,} bytes"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
 
 
 def bucket_rows(view: View, name: str, state: str) -> tuple[list[Row], bool]:

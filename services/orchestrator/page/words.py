@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from markupsafe import Markup, escape
 
 from services.orchestrator import render
@@ -55,6 +53,12 @@ def _coarse(seconds: float) -> str:
     return f"{int(seconds // 60)} min"
 
 
+def moment(text: object) -> str:
+    """A time of the ledger, which is UTC, to the second."""
+    line = brief(text)
+    return f"{line[:10]} {line[11:19]} UTC" if line.endswith("Z") and "T" in line else line
+
+
 def size(count: float | None) -> str:
     """Bytes as a person says them."""
     if count is None:
@@ -63,9 +67,3 @@ def size(count: float | None) -> str:
         if count >= step:
             return f"{count / step:.3g} {unit}"
     return f"{count:.0f} bytes"
-
-
-def clock(moment: float | None = None) -> str:
-    """A time of day, in UTC as everywhere on the board."""
-    when = datetime.now(UTC) if moment is None else datetime.fromtimestamp(moment, UTC)
-    return when.strftime("%H:%M:%S UTC")
