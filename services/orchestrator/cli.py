@@ -22,6 +22,7 @@ from services.orchestrator import (
     cli_audit,
     cli_auth,
     cli_convert,
+    cli_init,
     cli_inventory,
     cli_operate,
     cli_report,
@@ -210,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_auth.add_commands(partial(_command, commands))
     cli_audit.add_commands(partial(_command, commands))
     cli_convert.add_commands(partial(_command, commands))
+    cli_init.add_commands(partial(_command, commands))
     cli_inventory.add_commands(partial(_command, commands))
     cli_report.add_commands(partial(_command, commands))
     trial = commands.add_parser("demo", help="simulator, books and a whole run, in one command")
