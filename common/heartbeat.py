@@ -24,8 +24,8 @@ from common.ledger import now
 
 # A heartbeat file is filled up with blanks to this many bytes; of one, no more than the second figure is read.
 _PADDED, _MOST = 4096, 65_536
-# What can wait is written no oftener than every so many seconds.
-_NOTE_EVERY = 10.0
+# What can wait is written no oftener than every so many seconds; in the beginning it is worth more, and waits less.
+_NOTE_FIRST, _NOTE_EVERY = 1.0, 10.0
 
 
 def worker_name(stage: str) -> str:
@@ -52,7 +52,7 @@ class Heartbeat:
         self.facts = {"worker": worker, "host": socket.gethostname(), "pid": os.getpid(), "started": now()}
         self.facts |= {"version": __version__, **facts}
         self._server, self._at = time.time(), time.monotonic()
-        self._unwritten, self._noted = False, -_NOTE_EVERY
+        self._unwritten, self._began, self._noted = False, self._at, self._at - _NOTE_FIRST
 
     def announce(self, **facts: object) -> None:
         """Write the file, with new facts if there are any; must happen before the first claim."""
@@ -73,8 +73,9 @@ class Heartbeat:
         """
         self._unwritten = self._unwritten or any(self.facts.get(name) != fact for name, fact in facts.items())
         self.facts |= facts
-        if self._unwritten and time.monotonic() - self._noted >= _NOTE_EVERY:
-            self._noted = time.monotonic()
+        now = time.monotonic()
+        if self._unwritten and now - self._noted >= min(_NOTE_EVERY, max(_NOTE_FIRST, (now - self._began) / 10)):
+            self._noted = now
             with suppress(OSError):
                 self.announce()
 

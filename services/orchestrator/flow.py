@@ -172,10 +172,15 @@ def _told(facts: Mapping[str, Any]) -> tuple[int, int] | None:
     return books, size
 
 
+def is_sane(figure: object) -> bool:
+    """Whether it is a number that can be reckoned with."""
+    return isinstance(figure, int | float) and not isinstance(figure, bool) and 0 <= figure < _ABSURD
+
+
 def _sane(figure: Any) -> float:
-    if isinstance(figure, bool) or not isinstance(figure, int | float) or not 0 <= figure < _ABSURD:
+    if not is_sane(figure):
         raise ValueError("a figure is out of all reason")
-    return figure
+    return float(figure)
 
 
 def _whole(figures: Any) -> tuple[int, int, float]:

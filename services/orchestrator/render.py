@@ -50,6 +50,14 @@ def span(seconds: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
+def span_between(low: float, high: float) -> str:
+    """Two lengths of time as a range: 3.1 to 4 h, 50 min to 2.5 h; as one when they hardly differ: about 7 min."""
+    first, last = span(low), span(high)
+    if high < 1.05 * low or first == last:
+        return f"about {last}"
+    return f"{first.split()[0] if first.split()[-1] == last.split()[-1] else first} to {last}"
+
+
 def status(facts: dict[str, Any]) -> RenderableType:
     """The board as a table, then what a person must know."""
     # Two blanks between columns: the board of a whole line fits a terminal of 80.
@@ -75,19 +83,28 @@ def notes(facts: dict[str, Any]) -> list[str]:
     dropped = f", {facts['dropped']} dropped" if facts.get("dropped") else ""
     lines = [f"{facts['done']} done, {facts['left']} on their way, {facts['failed']} failed{dropped}."]
     if facts["left"] and any(stage["workers"] for stage in facts["stages"]):
-        eta = f"about {span(facts['eta_seconds'])} to go" if rate else "no throughput to reckon with yet"
-        lines.append(f"{rate:,.0f} books an hour, {eta}." if rate else f"{eta.capitalize()}.")
+        lines.append(f"{rate:,.0f} books an hour, {_eta(facts)}." if rate else "No throughput to reckon with yet.")
+    limit = (facts.get("limit") or {}).get("why", "")
     for stage in facts["stages"]:
         if stage["halted"]:
             lines.append(f"{stage['name']} has halted: {stage['halted']} {stage['cure'] or ''}".rstrip())
-        if stage["limited"]:
+        if stage["limited"] and not limit.startswith(f"{stage['name']} waits"):
             lines.append(f"{stage['name']} waits, because {stage['limited']}.")
         if stage["paused"]:
             lines.append(audit.pause_sentence(stage["name"], stage.get("pause") or {}))
+    lines += [f"What limits the line: {limit}"] if limit else []
     lines += _grin(facts.get("grin") or {})
     if facts["failed"]:
         lines.append("`grin-pipeline ls` says why each failed one failed; `grin-pipeline show BARCODE` tells all.")
     return lines
+
+
+def _eta(facts: dict[str, Any]) -> str:
+    """How long it will still take; where nobody watches each stage only the last one's pace is known."""
+    if any(stage["flow"] for stage in facts["stages"]):
+        between = facts["eta_seconds_range"]
+        return f"{span_between(*between)} to go" if between else "time to go not known yet"
+    return f"about {span(facts['eta_seconds'])} to go"
 
 
 def _grin(known: Mapping[str, Any]) -> list[str]:

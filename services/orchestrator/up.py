@@ -190,6 +190,7 @@ class Up:
         if self._turned - self._beaten > self.settings.global_.beat_every:
             self._beaten = self._turned
             self.heartbeat.beat()
+        self.heartbeat.note(flow=self._flow.turn())
         if not self.orders.no_stages:
             self.supervisor.turn()
         self.reaper.turn()
@@ -237,7 +238,6 @@ class Up:
         if time.monotonic() - self._paced > _PACE_EVERY:
             self._paced = time.monotonic()
             self.heartbeat.announce(books_per_hour=self._pace.per_hour())
-        self.heartbeat.note(flow=self._flow.turn())
 
     def _reseed(self) -> None:
         self._seeded = time.monotonic()

@@ -14,6 +14,7 @@ from common import audit, board, durable, listing
 from common.config import Settings
 from common.heartbeat import Seen, seen
 from common.ledger import Event, Ledger, attempts
+from services.orchestrator import bottleneck
 from services.orchestrator.census import WINDOW, Depth, Oldest, mtime_of
 
 # With more books done than this, throughput is what the running orchestrator has counted.
@@ -71,11 +72,11 @@ class View:
         done = self.done(buckets)
         rate = self.per_hour()
         left = self.left(buckets)
-        return {
+        facts = {
             "board": str(self.root),
             "buckets": buckets,
             "stages": [self._stage(row.name) for row in self.settings.filters],
-            "grin": self._grin(),
+            "grin": self._told("grin"),
             "orchestrators": [_worker(w) for w in self.live("orchestrator")],
             "done": done,
             "left": left,
@@ -84,6 +85,8 @@ class View:
             "books_per_hour": rate,
             "eta_seconds": round(left / rate * 3600) if rate else None,
         }
+        bottleneck.judge(facts, self.settings, self._told("flow"))
+        return facts
 
     def done(self, buckets: list[dict[str, Any]]) -> int:
         """Books in the last bucket of each line."""
@@ -125,9 +128,9 @@ class View:
         rates = (worker.facts.get("books_per_hour") for worker in self.live("orchestrator"))
         return next((float(rate) for rate in rates if isinstance(rate, int | float)), None)
 
-    def _grin(self) -> Any:
-        """What a running orchestrator knows of GRIN; None when none looks."""
-        facts = (worker.facts.get("grin") for worker in self.live("orchestrator"))
+    def _told(self, what: str) -> Any:
+        """What a running orchestrator knows of GRIN's lists, or of the flow; None when none looks."""
+        facts = (worker.facts.get(what) for worker in self.live("orchestrator"))
         return next((known for known in facts if isinstance(known, dict)), None)
 
     def workers(self) -> list[Seen]:

@@ -204,7 +204,7 @@ def test_a_disk_that_does_not_take_it(view: View) -> None:
 
 def test_a_worker_tells_what_it_has_done(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Books and bytes since it began stand in its file after its turns; a book that fails is not among them."""
-    monkeypatch.setattr(heartbeat, "_NOTE_EVERY", 0)
+    monkeypatch.setattr(heartbeat, "_NOTE_FIRST", 0)
 
     def deed(book: Any, _work: Path) -> dict[str, int]:
         if book.barcode == "A2":
@@ -228,7 +228,7 @@ def test_notes_are_written_now_and_then(root: Path, monkeypatch: pytest.MonkeyPa
         beats.note(passed=books)
     assert [facts.get("passed") for facts in written] == [1]
     beats.announce(limited="x")
-    beats._noted -= 11
+    beats._noted -= 2
     beats.note(passed=2)
     assert [facts["passed"] for facts in written] == [1, 2]
     beats.note(passed=3)
@@ -242,6 +242,6 @@ def test_a_note_that_cannot_be_written(root: Path) -> None:
     (root / "workers" / "none").mkdir()
     beats.note(passed=1)
     assert not beats.path.exists()
-    beats._noted -= 11
+    beats._noted -= 2
     beats.note(passed=1)
     assert json.loads(beats.path.read_bytes())["passed"] == 1
