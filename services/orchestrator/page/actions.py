@@ -7,12 +7,13 @@ who asks. What is done leaves the same lines in the books' ledgers and in `logs/
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from common import audit
+from common import audit, logs
 from common.config import Settings
 from common.errors import ConfigError
 from common.token import TokenError, check_barcode
@@ -59,6 +60,7 @@ def deed(
     if token is None:
         raise Refused(403, READ_ONLY)
     if not hmac.compare_digest(form.get("token", "").encode("utf-8", "replace"), token.encode()):
+        logging.getLogger(logs.NAME).warning(f"Somebody at {client} gave the page a wrong action token.")
         raise Refused(403, WRONG)
     name = plain(form.get("name", "")).strip()[:_LONGEST_NAME]
     if not name:
@@ -135,7 +137,8 @@ def _books(settings: Settings, asked: Deed) -> list[str]:
     finally:
         _record(settings, command, asked, moved, others)
     if many:
-        said.insert(0, f"{books(moved)} wait again{f'; {others:,} stayed as they are' if others else ''}.")
+        stayed = f"; {others:,} stayed as they are" if others else ""
+        said.insert(0, f"{books(moved)} to be tried again, now{stayed}.")
     return said
 
 

@@ -40,6 +40,7 @@ _HEADERS = {
 }
 # A form has three short fields; what takes longer than this, in seconds, goes on while the page is answered.
 _LARGEST, _PATIENCE = 64 * 1024, 20.0
+_SENTENCES = {404: "There is nothing at this address. The board is at /.", 405: "Only a button of the board does that."}
 _GOES_ON = "It takes long and goes on; the page shows it."
 
 
@@ -73,7 +74,8 @@ class Page:
             Route("/status.json", self._status),
             Route("/metrics", self._metrics),
         ]
-        return Starlette(routes=[*routes, *health, *static], exception_handlers={HTTPException: self._sorry})
+        sorry = {HTTPException: self._sorry, OSError: self._sorry}
+        return Starlette(routes=[*routes, *health, *static], exception_handlers=sorry)
 
     def close(self) -> None:
         """Let every live page go."""
@@ -186,11 +188,17 @@ class Page:
         return Response(text, code, _HEADERS, "text/html")
 
     def _sorry(self, request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        sentence = error.detail if error.detail.endswith(".") else f"{error.detail}: there is nothing at this address."
+        code, sentence = (
+            503,
+            f"The board cannot be read: {error}. See that its disk is well, then look again.",
+        )
+        if isinstance(error, HTTPException):
+            # Without a sentence of ours, its detail is the code's name.
+            said = error.detail if error.detail.endswith(".") else _SENTENCES.get(error.status_code, f"{error.detail}.")
+            code, sentence = error.status_code, said
         if _wants(request, "text/html"):
-            return self._html("sorry.html", error.status_code, sentence=sentence)
-        return PlainTextResponse(f"{sentence}\n", error.status_code)
+            return self._html("sorry.html", code, sentence=sentence)
+        return PlainTextResponse(f"{sentence}\n", code)
 
 
 async def _form(request: Request) -> dict[str, str]:
