@@ -63,6 +63,17 @@ crds: .venv/crds/.complete  ## what is for Kubernetes' operators against their p
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/crds @kubernetes-models/keda@2.0.0 @kubernetes-models/prometheus-operator@6.0.0 @kubernetes-models/external-secrets@2.0.0
 	@touch $@
 
+browser: .venv/axe/.complete  ## the page in a real headless Chromium, and for whom it is hard to read or to reach (chromium, node, npm)
+	REQUIRE_BROWSER=1 $(BIN)/pytest tests/browser
+
+screenshots: .venv/.complete  ## the pictures of the page in docs/images, made anew (chromium)
+	$(BIN)/python -m tests.browser.screenshots
+
+.venv/axe/.complete: .venv/.complete
+	@command -v npm >/dev/null || { echo "npm is needed: apt-get install npm"; exit 1; }
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/axe axe-core@4.14.1
+	@touch $@
+
 docling: setup .venv-docling/.complete  ## Docling reads Google's archives and our packages: any difference? (REAL_PAGES=FILE.tar.gz adds real pages)
 	$(BIN)/python -m tests.docling.check --python .venv-docling/bin/python
 
@@ -127,4 +138,4 @@ clean:  ## removes what make made; books in demo/ too, nothing else
 	rm -rf .venv .venv-docling .venv-docs site build dist *.egg-info demo bench/run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif crds steps soak powercut fuzz objects large weather scale nfs year mutants docs reference clean
+.PHONY: help setup images demo test lint fmt bench bench-board storm storm-lies docling iiif crds browser screenshots steps soak powercut fuzz objects large weather scale nfs year mutants docs reference clean
