@@ -91,22 +91,33 @@ class GlobalSettings(Section):
     """What all stages share: where the books are, the passphrase, and the rhythm of the board."""
 
     library: str = ""
-    """GRIN's directory code, case-sensitive."""
+    """GRIN's directory code of your library; its case matters."""
     pipeline_dir: Path = Path("pipeline")
+    """The board. By default the folder that holds the buckets."""
     temp_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir(), "grin-pipeline"))
+    """Small temporary things, and gpg's empty home when there is no `/dev/shm`. By default `grin-pipeline` in the
+    system's temporary folder."""
     processing_bucket: Path = Path("processing")
+    """A book's files while it is worked on. By default `processing` beside the board."""
     done_bucket: str = "done"
-    """A path, or a URL such as s3://bucket/prefix."""
+    """Where finished books go: a path, or `s3://bucket/prefix`, `gs://…`, `az://…`, never with keys in it. By
+    default `done` beside the board."""
     all_books: Path | None = None
+    """Where `inventory refresh` keeps GRIN's list of all books."""
     gpg_passphrase: SecretStr | None = None
+    """The library's passphrase itself, instead of a file."""
     gpg_passphrase_file: Path | None = None
+    """The file that holds the library's passphrase; it is read anew for each book."""
     min_free: Size = 0
-    """Bytes that stay free on the disk of the processing bucket."""
+    """No new book enters the line while the processing bucket's disk has fewer bytes free; those in it go on,
+    because the last stage frees the space."""
     heartbeat: Seconds = 5
+    """Seconds between two heartbeats of a worker, never more than a third of `reap_after`."""
     reap_after: Seconds = 30
-    """A worker without a heartbeat for this long is dead; a live one beats at least three times in it."""
+    """Seconds without a heartbeat after which a worker is dead and its books wait again."""
     poll: Seconds = 0.5
-    """The longest an idle worker waits before it looks again."""
+    """The most seconds that an idle worker waits before it looks again; after a book it looks at once, then less and
+    less often."""
     grace: float = Field(default=25, ge=0)
     """Seconds that a stopping worker may take to finish its book before it hands it back."""
 
@@ -133,52 +144,70 @@ class GrinSettings(Section):
     """How to reach GRIN, and how gently."""
 
     base_url: HttpUrl = "https://books.google.com/libraries"
+    """GRIN."""
     token_uri: HttpUrl = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+    """Where access tokens are refreshed."""
     auth_uri: HttpUrl = "https://accounts.google.com/o/oauth2/v2/auth"
     """Where a person gives consent, for `auth login`."""
     credentials_file: Path | None = None
+    """A service account's key or an authorised user's file; its mode must be 0600."""
     requests_per_second: Seconds = 5
     """Of all processes on all hosts that share the board."""
     converted_pool: Count = 5_000
+    """How many archives GRIN keeps ready; the oldest go when more are converted."""
     queue_limit: Count = 50_000
+    """How many conversions GRIN queues."""
     process_batch: Count = 100
     """Barcodes in one request for conversions."""
     process_method: Literal["get", "post"] = "get"
+    """How conversions are asked for."""
     available_from: Literal["available", "states"] = "available"
-    """Which list tells what may be asked for: `_available`, or `_all_books` by its states."""
+    """Which list tells what may be asked for: `_available`, or `_all_books` by its states NEW and
+    PREVIOUSLY_DOWNLOADED."""
     connect_timeout: Seconds = 10
+    """Seconds that a connection may take."""
     idle_timeout: Seconds = 60
     """Seconds without a byte, however long the whole download takes."""
     tries: Count = 4
-    """Faults in a row, without progress between, inside one attempt; the board counts the attempts."""
+    """Faults in a row, without progress between, that end an attempt; the board counts the attempts."""
     allowed_hosts: list[str] = []
-    """Hosts besides base_url's that a redirect may lead to."""
+    """Hosts besides GRIN's own that a redirect may lead to."""
 
 
 class SeedSettings(Section):
     """Which books `up` seeds: how many, from where, how often it looks, and whether it asks for conversions."""
 
     from_: str | None = Field(default=None, validation_alias="from")
+    """Which books: `converted`, `available`, `all_books`, or a file of barcodes. By default `converted` where the
+    first stage is a Downloader."""
     limit: int | None = Field(default=None, ge=0)
+    """The first so many of them."""
     sample: Count | None = None
+    """So many of them, always the same ones."""
     barcodes_file: Path | None = None
+    """A file of barcodes, one a line."""
     convert: bool = False
+    """Whether `up` asks for conversions of what is available and not converted."""
     every: Seconds = 300
-    """Seconds between two looks at GRIN's lists."""
+    """Seconds between two looks at GRIN's lists; after one that failed, 10 seconds, doubled each time."""
     keep: Count = 500
     """`up` fills the first bucket up to so many waiting books, the oldest conversions first."""
     failed_again_days: Seconds = 14
     """Days after which a conversion that failed is asked for again."""
     new_versions: Literal["ignore", "report", "bring"] = "report"
-    """What becomes of a book that is held already and that GRIN has converted anew."""
+    """What becomes of a book that is held already and that GRIN has converted anew; `bring` puts it beside the old
+    one."""
 
 
 class BoardSettings(Section):
     """Where the board's page listens, and the token that its buttons ask for."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8080"
+    """The board's page, /metrics and /healthz of the orchestrator; another port when this one is taken."""
     action_token: SecretStr | None = None
+    """What the board's page asks for before it changes anything; without one it only shows."""
     action_token_file: Path | None = None
+    """The file that holds it, instead."""
     metrics_port: int = Field(default=9100, ge=0, le=65535)
     """The first of the ports that `up` gives to the stages."""
 
@@ -196,21 +225,34 @@ class FilterRow(Section):
     """One stage: its class, the buckets on both of its sides, and how it treats failures."""
 
     name: Annotated[str, AfterValidator(_stage_name)]
+    """A letter, then letters, digits, `-` and `_`, at most 40."""
     class_: str = Field(validation_alias="class")
+    """`Downloader`, `Decryptor`, `Extractor`, `Modifier`, `Uploader`, or `package.module:Class` of your own."""
     input_pipe: Path
+    """The bucket that the stage takes books from; all buckets lie in one folder."""
     output_pipe: Path
+    """The bucket that it moves them to."""
     workers: Count = 1
+    """Processes that `up` starts; elsewhere the container engine scales."""
     wip_limit: Count | None = None
-    """The stage claims nothing while its output bucket holds this many tokens."""
+    """The stage takes no book while its output bucket holds so many, waiting, in work or deferred."""
     wip_bytes: Annotated[Size, Field(ge=1)] | None = None
+    """The same, by the bytes that this stage left for them."""
     attempts: Count = 5
+    """After so many the book fails."""
     backoff: float = Field(default=30, ge=0, le=LONGEST_DELAY)
+    """The most seconds before the second attempt, doubled for each further one."""
     backoff_max: float = Field(default=3600, ge=0, le=LONGEST_DELAY)
+    """The most seconds before any attempt."""
     time_limit: Seconds | None = None
+    """Seconds that an attempt may take."""
     memory_limit: Annotated[Size, Field(ge=64_000_000)] | None = None
-    """Bytes that a worker of this stage, and each program it starts, may hold in memory."""
+    """Bytes that a worker of this stage, and each program it starts, may hold in memory; a book that needs more is
+    tried again, and fails after `attempts`."""
     redos: int = Field(default=1, ge=0)
+    """How often this stage may send a book back to be made again."""
     options: Annotated[dict[str, Any], BeforeValidator(_nothing_is_empty)] = {}
+    """The stage's own options."""
 
 
 class Shape(Section):
