@@ -136,7 +136,7 @@ class Causes:
                 folder.unread += 1
         self._news = self._news or used > 0 or entries.keys() != folder.entries.keys()
         folder.entries, folder.changed = entries, changed if now - changed / 1e9 > _SETTLED else -1
-        if not used:
+        if not used and not folder.unread:
             folder.rests = began + (time.monotonic() - began) * _SHARE
         return used
 
