@@ -25,9 +25,9 @@ from services.orchestrator.view import View
 
 # So many ledgers are read at one look, and so many barcodes are named of each cause.
 BUDGET, _NAMED = 500, 20
-# A folder that changed less than so many seconds before it was listed may have changed again unseen; listing takes no
-# more than a twentieth of the time.
-_SETTLED, _SHARE = 2.0, 20
+# A folder that changed less than so many seconds before it was listed may have changed again unseen; one that takes
+# longer than so many to list is listed in no more than a twentieth of the time.
+_SETTLED, _LONG, _SHARE = 2.0, 0.05, 20
 # What could not be read is tried again after so many seconds.
 _AGAIN = 60.0
 # A shorter piece of a reason would find anybody's books. The pieces of so many causes are told apart.
@@ -136,8 +136,9 @@ class Causes:
                 folder.unread += 1
         self._news = self._news or used > 0 or entries.keys() != folder.entries.keys()
         folder.entries, folder.changed = entries, changed if now - changed / 1e9 > _SETTLED else -1
-        if not used and not folder.unread:
-            folder.rests = began + (time.monotonic() - began) * _SHARE
+        took = time.monotonic() - began
+        if took > _LONG and not used and not folder.unread:
+            folder.rests = began + took * _SHARE
         return used
 
     def _read(self, seen: _Entry) -> _Entry:
