@@ -21,6 +21,7 @@ from common.token import TokenError, check_barcode
 from services.orchestrator import (
     cli_audit,
     cli_auth,
+    cli_care,
     cli_convert,
     cli_init,
     cli_inventory,
@@ -210,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_operate.add_commands(partial(_command, commands))
     cli_auth.add_commands(partial(_command, commands))
     cli_audit.add_commands(partial(_command, commands))
+    cli_care.add_commands(partial(_command, commands))
     cli_convert.add_commands(partial(_command, commands))
     cli_init.add_commands(partial(_command, commands))
     cli_inventory.add_commands(partial(_command, commands))
