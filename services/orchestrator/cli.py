@@ -14,10 +14,8 @@ from pathlib import Path
 
 from common import __version__, config
 from common import run as stage_run
-from common.config import Settings
 from common.errors import ConfigError, StageError
 from common.shedding import shed
-from common.token import TokenError, check_barcode
 from services.orchestrator import (
     cli_audit,
     cli_auth,
@@ -26,17 +24,16 @@ from services.orchestrator import (
     cli_init,
     cli_inventory,
     cli_operate,
+    cli_read,
     cli_report,
     demo,
     doctor,
-    render,
     seeding,
     terminal,
     up,
 )
 from services.orchestrator.progress import Progress
 from services.orchestrator.seeding import Tally, Wish
-from services.orchestrator.view import View
 
 # `seed` says so often how far it is, in books.
 _REPORT_EVERY = 10_000
@@ -117,48 +114,6 @@ def _seed(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _status(arguments: argparse.Namespace) -> int:
-    facts = _view(arguments).status()
-    if arguments.json:
-        terminal.tell_json(facts)
-    else:
-        terminal.console().print(render.status(facts))
-        for line in render.metrics(facts):
-            terminal.console().print(line, markup=False, soft_wrap=True)
-    return 0
-
-
-def _ls(arguments: argparse.Namespace) -> int:
-    view = _view(arguments)
-    if arguments.bucket is not None:
-        seeding.bucket_for(view.settings, arguments.bucket)
-    rows = view.rows(arguments.bucket)
-    if arguments.json:
-        for row in rows:
-            terminal.tell_json(row.as_dict())
-    elif render.ls(rows, terminal.console()) == 0:
-        print("No token is on its way.", file=sys.stderr)
-    return 0
-
-
-def _show(arguments: argparse.Namespace) -> int:
-    try:
-        check_barcode(arguments.barcode)
-    except TokenError as error:
-        raise ConfigError([str(error)]) from None
-    view = _view(arguments)
-    places, events = view.story(arguments.barcode)
-    if not places and not events:
-        terminal.complain(f"Nothing is known of {arguments.barcode}: it was never seeded on this board.")
-        return 1
-    if arguments.json:
-        where = [{"bucket": p.bucket.name, "state": p.state, "worker": p.worker} for p in places]
-        terminal.tell_json({"barcode": arguments.barcode, "places": where, "events": events})
-    else:
-        terminal.console().print(render.story(arguments.barcode, places, events, view.last), soft_wrap=True)
-    return 0
-
-
 def _doctor(arguments: argparse.Namespace) -> int:
     # The orchestrator's own image holds no stage, but may have been given the store's keys.
     store = not arguments.no_stages
@@ -179,14 +134,6 @@ def _demo(arguments: argparse.Namespace) -> int:
 # --- the pieces they share ------------------------------------------------------------------------------------------
 
 
-def _view(arguments: argparse.Namespace) -> View:
-    settings: Settings = config.load(arguments.config, classes=None)
-    root = settings.global_.pipeline_dir
-    if not root.is_dir():
-        raise ConfigError([f"There is no board at {root} yet; `grin-pipeline up` makes it."])
-    return View(settings)
-
-
 def _wish(arguments: argparse.Namespace) -> Wish:
     return Wish(tuple(arguments.barcode), arguments.source, arguments.sample, arguments.limit, arguments.at)
 
@@ -201,7 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"grin-pipeline {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_up(commands)
-    _add_readers(commands)
+    cli_read.add_commands(partial(_command, commands))
+    _add_doctor(commands)
     one = _command(commands, "stage", _stage, "run one stage in the foreground", "grin-pipeline stage decryptor")
     one.add_argument("name", help="the stage's name in the configuration")
     stage_run.add_arguments(one)
@@ -247,12 +195,7 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     _add_wish(everything)
 
 
-def _add_readers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    status = _command(commands, "status", _status, "the board as a table", "grin-pipeline status --json | jq .done")
-    ls = _command(commands, "ls", _ls, "a line a token: where, since when, why", "grin-pipeline ls 02_decrypted")
-    ls.add_argument("bucket", nargs="?", help="a bucket's name; without it, every bucket but the last")
-    show = _command(commands, "show", _show, "one book's whole story", "grin-pipeline show 32101081977728")
-    show.add_argument("barcode")
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what = "check the board's file system and the stages before the first run"
     check = _command(commands, "doctor", _doctor, what, "grin-pipeline doctor --config config.yaml")
     elsewhere = "only the board and its disk; stages and keys are elsewhere"
@@ -260,8 +203,7 @@ def _add_readers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check.add_argument("--prepare", action="store_true", help="make the board's folders when all is well")
     brief = "leave out what takes long; for whoever waits to start"
     check.add_argument("--brief", action="store_true", help=brief)
-    for command in (status, ls, show, check):
-        command.add_argument("--json", action="store_true", help="one JSON object, or one a line for a list")
+    check.add_argument("--json", action="store_true", help="one JSON object, or one a line for a list")
 
 
 def _add_wish(parser: argparse.ArgumentParser) -> None:
