@@ -26,6 +26,7 @@ from services.orchestrator import (
     cli_operate,
     cli_read,
     cli_report,
+    cli_try,
     demo,
     doctor,
     seeding,
@@ -164,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_init.add_commands(partial(_command, commands))
     cli_inventory.add_commands(partial(_command, commands))
     cli_report.add_commands(partial(_command, commands))
+    cli_try.add_commands(partial(_command, commands))
     trial = commands.add_parser("demo", help="simulator, books and a whole run, in one command")
     trial.add_argument("--folder", type=Path, default=Path("demo"), help="everything happens in here (default: demo)")
     trial.add_argument("--books", type=terminal.count, default=20, help="how many (default: 20)")
