@@ -29,6 +29,7 @@ from services.orchestrator import (
     cli_try,
     demo,
     doctor,
+    parsing,
     seeding,
     terminal,
     up,
@@ -142,8 +143,8 @@ def _wish(arguments: argparse.Namespace) -> Wish:
 # --- the parser -----------------------------------------------------------------------------------------------------
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> parsing.Parser:
+    parser = parsing.Parser(
         prog="grin-pipeline", description="Brings a library's digitised books home from Google.", epilog=_EPILOG
     )
     parser.add_argument("--version", action="version", version=f"grin-pipeline {__version__}")
@@ -166,14 +167,14 @@ def _parser() -> argparse.ArgumentParser:
     cli_inventory.add_commands(partial(_command, commands))
     cli_report.add_commands(partial(_command, commands))
     cli_try.add_commands(partial(_command, commands))
-    trial = commands.add_parser("demo", help="simulator, books and a whole run, in one command")
+    what = "simulator, books and a whole run, in one command"
+    trial = parsing.add_command(commands, "demo", _demo, what, "grin-pipeline demo --books 5", config=False)
     trial.add_argument("--folder", type=Path, default=Path("demo"), help="everything happens in here (default: demo)")
     trial.add_argument("--books", type=terminal.count, default=20, help="how many (default: 20)")
     trial.add_argument(
         "--poisoned", type=terminal.count_or_none, default=3, help="how many of them are bad (default: 3)"
     )
     trial.add_argument("--seed", type=int, default=1, help="other books for another number (default: 1)")
-    trial.set_defaults(call=_demo)
     return parser
 
 
@@ -220,10 +221,7 @@ def _add_wish(parser: argparse.ArgumentParser) -> None:
 def _command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, call: object, what: str, example: str
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=what, description=what.capitalize() + ".", epilog=f"Example: {example}")
-    parser.add_argument("--config", type=Path, help="the configuration (default: $GRIN_PIPELINE_CONFIG, ./config.yaml)")
-    parser.set_defaults(call=call)
-    return parser
+    return parsing.add_command(commands, name, call, what, example)
 
 
 if __name__ == "__main__":
