@@ -178,7 +178,7 @@ def _parser() -> parsing.Parser:
     return parser
 
 
-def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_up(commands: parsing.Commands[parsing.Parser]) -> None:
     everything = _command(
         commands,
         "up",
@@ -198,7 +198,7 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     _add_wish(everything)
 
 
-def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_doctor(commands: parsing.Commands[parsing.Parser]) -> None:
     what = "check the board's file system and the stages before the first run"
     check = _command(commands, "doctor", _doctor, what, "grin-pipeline doctor --config config.yaml")
     elsewhere = "only the board and its disk; stages and keys are elsewhere"
@@ -219,7 +219,7 @@ def _add_wish(parser: argparse.ArgumentParser) -> None:
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, call: object, what: str, example: str
+    commands: parsing.Commands[parsing.Parser], name: str, call: object, what: str, example: str
 ) -> argparse.ArgumentParser:
     return parsing.add_command(commands, name, call, what, example)
 

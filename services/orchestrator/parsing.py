@@ -34,6 +34,7 @@ class Parser(argparse.ArgumentParser):
         if not given and self.commands and self._is_root:
             self.print_help()
             self.exit(2)
+        self._begins_with_option = bool(given) and given[0].startswith("-")
         found, left = super().parse_known_args(given, namespace)
         if left:
             self.error(self._left_over(left))
@@ -49,6 +50,8 @@ class Parser(argparse.ArgumentParser):
         return self._grouped() if self.commands and self._is_root else super().format_help()
 
     # --- what there is ---
+
+    _begins_with_option = False
 
     @property
     def example(self) -> str:
@@ -102,18 +105,18 @@ class Parser(argparse.ArgumentParser):
             return
         known = [str(choice) for choice in action.choices]
         if isinstance(action, Commands):
-            here = f"`{self.prog}` has no command {str(value)!r}"
+            here = f"There is no command {_quoted(self.prog, str(value))}."
         else:
-            here = f"{_name(action.option_strings, action)} knows no {str(value)!r}"
-        meant = _meant(str(value), known)
-        raise argparse.ArgumentError(None, f"{here}.{meant or f' There are: {_listed(known)}.'}")
+            here = f"There is no {value!r} for {_name(action)}."
+        there_are = "" if self._is_root else f" There are: {', '.join(known)}."
+        raise argparse.ArgumentError(None, here + (_meant(str(value), known) or there_are))
 
     def _left_over(self, left: list[str]) -> str:
         word = next((one for one in left if one.startswith("-") and one != "-"), left[0])
         if word.startswith("-") and word != "-":
             name = word.partition("=")[0]
-            return f"`{self.prog}` has no option {name!r}.{_meant(name, self._options)}"
-        return f"`{self.prog}` does not know what to do with {word!r}: it is one argument too many."
+            return f"There is no option {name} for `{self.prog}`.{_meant(name, self._options)}"
+        return f"There is one argument too many for `{self.prog}`: {word!r}."
 
     def _in_sentences(self, message: str) -> list[str]:
         for pattern, sentence in _SENTENCES:
@@ -121,12 +124,13 @@ class Parser(argparse.ArgumentParser):
                 message = sentence.format(*found.groups(), prog=self.prog)
                 break
         if self.commands:
-            message = message.replace("needs WHAT", f"needs one of {_listed(self.commands)}")
+            message = message.replace("needs WHAT", f"needs one of {', '.join(self.commands)}")
         return [message[:1].upper() + message[1:], self._next_step()]
 
     def _next_step(self) -> str:
         if self._is_root:
-            return f"`{self.prog} --help` shows all commands; options stand behind the command."
+            behind = "Options stand behind the command. " if self._begins_with_option else ""
+            return f"{behind}`{self.prog} --help` shows all commands."
         example = f"For example: `{self.example}`. " if self.example else ""
         return f"{example}`{self.prog} --help` tells more."
 
@@ -134,9 +138,9 @@ class Parser(argparse.ArgumentParser):
 _SENTENCES = tuple(
     (re.compile(pattern, re.DOTALL), sentence)
     for pattern, sentence in (
-        (r"the following arguments are required: (.*)", "`{prog}` needs {0}."),
-        (r"one of the arguments (.*) is required", "`{prog}` needs one of {0}."),
-        (r"argument (.*): not allowed with argument (.*)", "{0} and {1} do not go together: leave one of them out."),
+        (r"the following arguments are required: (.*)", "Something is missing: `{prog}` needs {0}."),
+        (r"one of the arguments (.*) is required", "Something is missing: `{prog}` needs one of {0}."),
+        (r"argument (.*): not allowed with argument (.*)", "Only one of {0} and {1} can be given."),
         (r"argument (.*): expected .* arguments?", "The option {0} needs a value."),
         (r"argument (.*): invalid int value: (.*)", "The option {0} wants a whole number, and {1} is none."),
         (r"argument (.*): invalid \S+ value: (.*)", "The option {0} cannot be {1}."),
@@ -191,9 +195,9 @@ def _meant(word: str, known: Iterable[str]) -> str:
     return f" Did you mean `{near[0]}`?" if near else ""
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
+def _quoted(prog: str, word: str) -> str:
+    return f"`{' '.join([*prog.split()[1:], word])}`"
 
 
-def _name(options: Sequence[str], action: argparse.Action) -> str:
-    return options[0] if options else str(action.metavar or action.dest).upper()
+def _name(action: argparse.Action) -> str:
+    return "/".join(action.option_strings) or str(action.metavar or action.dest).upper()
