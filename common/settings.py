@@ -217,7 +217,9 @@ class BoardSettings(Section):
         return self
 
     def token(self) -> str | None:
-        """The action token, its file read anew at each call; None when there is none."""
+        """The action token, its file read anew at each call; None when there is none, and the page only shows."""
+        if self.action_token_file is not None and not self.action_token_file.exists():
+            return None
         return _secret(self.action_token, self.action_token_file) or None
 
 

@@ -1,7 +1,7 @@
 """`python -m simulator.demo`: the demo in containers. Makes a passphrase, a configuration and books, then serves them.
 
-What a service may know lies in a volume of its own: the passphrase for the decryptor, the credentials for those who
-ask GRIN, the configuration for all. DEMO_BOOKS, DEMO_POISONED and DEMO_PAGES tell how many.
+What a service may know lies in a volume of its own: the passphrase for the decryptor, the credentials and the page's
+action token for those who ask GRIN, the configuration for all. DEMO_BOOKS, DEMO_POISONED and DEMO_PAGES tell how many.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ def serve() -> int:
     if problem := _problem():
         sys.stderr.write(f"{problem}\n")
         return 2
-    passphrase = _passphrase(_GPG / "passphrase.asc")
+    passphrase = _secret(_GPG / "passphrase.asc")
     books, poisoned = os.environ.get("DEMO_BOOKS") or "20", os.environ.get("DEMO_POISONED") or "3"
     make = ["--folder", str(_BOARD / "grin"), "--books", books, "--poisoned", poisoned]
     make += ["--pages", os.environ.get("DEMO_PAGES") or "6:14", "--passphrase-file", str(passphrase)]
     where = ["--listen", "0.0.0.0", "--known-as", "simulator", "--port", "8000"]  # noqa: S104 - a container's own network
+    _secret(_GRIN / "action-token")
     _publish(Path(__file__).with_name("demo.yaml"), _CONFIG / "config.yaml")
     return main(["serve", *make, *where, "--credentials-out", str(_GRIN / "credentials.json")])
 
@@ -56,7 +57,7 @@ def _occupied(folder: Path) -> bool:
         return True
 
 
-def _passphrase(path: Path) -> Path:
+def _secret(path: Path) -> Path:
     if not path.exists():
         draft = path.with_suffix(".draft")
         draft.write_text(secrets.token_hex(12) + "\n", encoding="utf-8")

@@ -81,6 +81,7 @@ class Canaries:
             "passphrase": f"canary passphrase {secrets.token_hex(12)}",
             "access key": f"CANARY{secrets.token_hex(7).upper()}",
             "secret key": f"canary-secret-{secrets.token_hex(16)}",
+            "action token": f"canary-token-{secrets.token_hex(16)}",
         }
 
     def add(self, credentials: dict[str, str]) -> None:
@@ -119,7 +120,7 @@ class Nest:
         self.folder, self.canaries = folder, Canaries()
         self.name = f"grin-canary-{os.getpid()}-{secrets.token_hex(2)}"
         self.data, self.secrets = folder / "data", folder / "secrets"
-        theirs = (self.secrets / name for name in ("gpg", "grin", "store"))
+        theirs = (self.secrets / name for name in ("board", "gpg", "grin", "store"))
         for path in (self.data, folder / "library", folder / "none", *theirs):
             path.mkdir(parents=True)
             os.chown(path, UID, UID)
@@ -137,6 +138,7 @@ class Nest:
         person = {"name": "pipeline", "credentials": [identity], "actions": actions}
         (self.folder / "s3.json").write_text(json.dumps({"identities": [person]}))
         self._secret("gpg/passphrase.asc", words["passphrase"] + "\n")
+        self._secret("board/token", words["action token"] + "\n")
         self._secret("store/aws", "[default]\n" + "".join(f"{name} = {value}\n" for name, value in keys.items()))
 
     def _secret(self, name: str, text: str) -> None:
@@ -149,6 +151,7 @@ class Nest:
         within = "/etc/grin-pipeline/secrets"
         made = configuration(done_bucket="s3://books", gpg_passphrase_file=f"{within}/gpg/passphrase.asc")
         made["grin"]["credentials_file"] = f"{within}/grin/credentials.json"
+        made["board"] = {"action_token_file": f"{within}/board/token"}
         for row in made["filters"]:
             row |= {"attempts": 2, "backoff": 0.5, "backoff_max": 1}
         return made
@@ -164,7 +167,7 @@ class Nest:
         store = {"entrypoint": ["sh", "-c", f"mkdir -p /srv/s3 && exec {_S3}"], "networks": ["outside"]}
         mounted = [f"{self.folder}/s3.json:/run/s3.json:ro"]
         services["shop"] = {"image": self._seaweedfs(), **store, "volumes": mounted}
-        files = {name: {"file": str(self.secrets / name)} for name in ("gpg", "grin", "store")}
+        files = {name: {"file": str(self.secrets / name)} for name in ("board", "gpg", "grin", "store")}
         return {"services": services, "secrets": files}
 
     def _seaweedfs(self) -> str:

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 IMAGES = [name_of(service) for service in SERVICES]
 _SECRETS = "/etc/grin-pipeline/secrets"
 _GRIN = {f"{_SECRETS}/grin/credentials.json": ["client secret", "refresh token"]}
+_BOARD = {f"{_SECRETS}/board/token": ["action token"]}
 _STORE = {f"{_SECRETS}/store/aws": ["access key", "secret key"]}
 _GPG = {f"{_SECRETS}/gpg/passphrase.asc": ["passphrase"]}
 KNOWS = {
@@ -29,7 +30,7 @@ KNOWS = {
     "extractor": {},
     "modifier": {},
     "uploader": _STORE,
-    "orchestrator": _GRIN,
+    "orchestrator": {**_BOARD, **_GRIN},
     "operator": {**_GRIN, **_STORE},
 }
 # Put into a process on purpose, so that the watchers are seen to find what there is.

@@ -21,6 +21,7 @@ GRACE = max(
 )
 
 SECRETS = {
+    "board": {"orchestrator"},
     "gpg": {"decryptor"},
     "grin": {"downloader", "orchestrator", "operator"},
     "store": {"uploader", "operator"},

@@ -156,6 +156,7 @@ def test_secrets_are_where_the_configuration_looks(service: str) -> None:
     assert own in environment["GRIN_PIPELINE_CONFIG"].split(":")
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
     files = {"gpg": raw["global"]["gpg_passphrase_file"], "grin": raw["grin"]["credentials_file"]}
+    files["board"] = raw["board"]["action_token_file"]
     for name, target in secrets(PROJECT.services[service]).items():
         assert (Path(own).parent / files[name]).parent == Path(target)
 

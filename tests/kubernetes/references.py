@@ -19,6 +19,7 @@ RULES: dict[str, Rule] = {}
 
 # What k8s/secrets or components/external-secrets bring.
 GIVEN_SECRETS = {
+    "grin-pipeline-board": "token",
     "grin-pipeline-gpg": "passphrase.asc",
     "grin-pipeline-grin": "credentials.json",
     "grin-pipeline-store": "aws",

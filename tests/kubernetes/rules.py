@@ -13,6 +13,7 @@ Rule = Callable[[Document], Iterator[str]]
 RULES: dict[str, Rule] = {}
 
 SECRETS = {
+    "board": {"orchestrator"},
     "gpg": {"decryptor", "simulator"},
     "grin": {"downloader", "orchestrator", "audit", "simulator"},
     "store": {"uploader", "audit"},

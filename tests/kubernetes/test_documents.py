@@ -188,12 +188,12 @@ def test_the_table_of_deployments_is_right() -> None:
 def test_secrets_are_made_as_the_pods_want_them(tmp_path: Path) -> None:
     """With files in its folders, k8s/secrets makes exactly the Secrets that pods mount, with the keys they look for."""
     folder = tmp_path / "secrets"
-    shutil.copytree(K8S / "secrets", folder, ignore=shutil.ignore_patterns("*.asc", "*.json", "aws"))
-    for path in ("gpg/passphrase.asc", "grin/credentials.json", "store/aws"):
+    shutil.copytree(K8S / "secrets", folder, ignore=shutil.ignore_patterns("*.asc", "*.json", "aws", "token"))
+    for path in ("gpg/passphrase.asc", "grin/credentials.json", "store/aws", "board/token"):
         (folder / path).write_text(f"made up: {path}")
     text = (folder / FILE).read_text()
     assert _made(folder) == {"grin-pipeline-gpg": {"passphrase.asc"}, "grin-pipeline-grin": {"credentials.json"}}
-    # The store's, which only components/s3 needs, is there to be switched on.
+    # The store's, which only components/s3 needs, and the page's are there to be switched on.
     (folder / FILE).write_text(re.sub(r"^  # (- name: .*|  files: .*)$", r"  \1", text, flags=re.MULTILINE))
     shutil.copytree(folder, tmp_path / "switched")
     made = _made(tmp_path / "switched")
