@@ -35,6 +35,8 @@ class Row:
     reason: str
     cure: str
     worker: str | None
+    seconds: float = 0.0
+    """Since then, by the file server; below 0 while a deferred one is not due yet."""
 
     def as_dict(self) -> dict[str, Any]:
         """The members of the JSON line."""
@@ -152,11 +154,12 @@ class View:
 
     def rows(self, bucket: str | None = None, states: Sequence[str] = board.STATES) -> Iterator[Row]:
         """A row a token. Without a bucket's name, of all buckets but the last: what is done is not in the way."""
+        now = self.now()
         for name, path in self.paths.items():
             if name == bucket or (bucket is None and path not in self.last):
                 for state in states:
-                    yield from self._rows(path, state)
-                    yield from (self._stranger(name, stranger) for stranger in listing.strangers(path, state))
+                    yield from self._rows(path, state, now)
+                    yield from (self._stranger(name, stranger, now) for stranger in listing.strangers(path, state))
 
     def story(self, barcode: str) -> tuple[list[listing.Place], list[Event]]:
         """Where a book's token is, and what has happened to it."""
@@ -172,41 +175,34 @@ class View:
         except OSError as error:
             return places, [_unreadable(error)]
 
-    def _rows(self, bucket: Path, state: str) -> Iterator[Row]:
+    def _rows(self, bucket: Path, state: str, now: float) -> Iterator[Row]:
         if state == board.WORKING:
-            tokens = [(c.barcode, c.path, c.worker) for c in listing.claims(bucket)]
-            for barcode, path, worker in sorted(tokens):
-                yield from self._row(bucket, state, barcode, path, worker)
+            tokens = [(c.barcode, listing.Place(bucket, state, c.path, c.worker)) for c in listing.claims(bucket)]
+            for barcode, place in sorted(tokens, key=lambda token: token[0]):
+                yield from self._row(barcode, place, now)
             return
         for barcode in listing.barcodes(bucket, state):
-            yield from self._row(bucket, state, barcode, board.path_of(bucket, barcode, state), None)
+            yield from self._row(barcode, listing.Place(bucket, state, board.path_of(bucket, barcode, state)), now)
 
-    def _row(self, bucket: Path, state: str, barcode: str, path: Path, worker: str | None) -> Iterator[Row]:
-        since = mtime_of(path)
+    def _row(self, barcode: str, place: listing.Place, now: float) -> Iterator[Row]:
+        since = mtime_of(place.path)
         if since is None:
             return
+        bucket, state = place.bucket, place.state
         stage = next((row.name for row in self.settings.filters if row.input_pipe == bucket), "")
         try:
             events = self.ledger.read(barcode)
         except OSError as error:
             events = [_unreadable(error)]
         reason, cure = audit.reason(events, state)
-        tries = attempts(events, stage)
-        yield Row(
-            bucket.name,
-            state,
-            barcode,
-            _time(since),
-            tries,
-            reason,
-            cure,
-            worker,
-        )
+        tries, age = attempts(events, stage), round(now - since, 1)
+        yield Row(bucket.name, state, barcode, _time(since), tries, reason, cure, place.worker, age)
 
     @staticmethod
-    def _stranger(bucket: str, path: Path) -> Row:
-        since = _time(mtime_of(path) or 0.0)
-        return Row(bucket, "stranger", path.name, since, 0, _STRANGER, _STRANGER_CURE, None)
+    def _stranger(bucket: str, path: Path, now: float) -> Row:
+        since = mtime_of(path) or 0.0
+        age = round(now - since, 1)
+        return Row(bucket, "stranger", path.name, _time(since), 0, _STRANGER, _STRANGER_CURE, None, age)
 
     def _stage(self, name: str) -> dict[str, Any]:
         row = self.settings.row(name)
