@@ -15,8 +15,9 @@ from common.heartbeat import Seen, peek
 if TYPE_CHECKING:
     from services.orchestrator.view import View
 
-# All in seconds. The workers are asked this often, and what was found is kept on the disk this often.
-_LOOK_EVERY, _SAVE_EVERY = 5.0, 300.0
+# All in seconds. The workers' files are read this often, or in no more than a twentieth of the time; and what was found
+# is kept on the disk this often.
+_LOOK_EVERY, _SHARE, _SAVE_EVERY = 5.0, 20, 300.0
 # What happened while nobody looked for longer than this is in no rate, neither the books nor the time.
 _GAP = 600.0
 # A worker that has been gone for so long does not come back.
@@ -136,7 +137,7 @@ class FlowWatch:
         self.view = view
         self.flow = Flow(row.name for row in view.settings.filters)
         self.path = view.root / "logs" / "flow.json"
-        self._looked = self._saved = -_SAVE_EVERY
+        self._look_at, self._saved = 0.0, -_SAVE_EVERY
         self._rates: dict[str, dict[str, float | None]] = {}
         # Torn, hostile or missing: then the history begins now.
         with suppress(OSError, ValueError, RecursionError):
@@ -145,10 +146,10 @@ class FlowWatch:
     def turn(self) -> dict[str, dict[str, float | None]]:
         """Look if it is time to; the rates."""
         now = time.monotonic()
-        if now - self._looked >= _LOOK_EVERY:
-            self._looked = now
+        if now >= self._look_at:
             self.flow.note(self.view.workers(), self.view.now())
             self._rates = self.flow.rates()
+            self._look_at = now + max(_LOOK_EVERY, _SHARE * (time.monotonic() - now))
         if now - self._saved >= _SAVE_EVERY:
             self._saved = now
             self.save()

@@ -16,6 +16,7 @@ from common import audit, board, listing
 from common.ledger import Event
 from services.orchestrator.view import Row
 
+_SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 _COLOURS = {"working": "cyan", "deferred": "yellow", "failed": "red", "held": "magenta"}
 
 
@@ -41,14 +42,19 @@ def as_text(what: RenderableType) -> str:
 
 
 def span(seconds: float | None) -> str:
-    """A length of time as a person says it: 42 s, 7.5 min, 35 min, 3.5 h, 12 d."""
+    """A length of time as a person says it: 42 s, 7 min, 3.5 h, 12 d."""
     if seconds is None:
         return "unknown"
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
-            figure = f"{seconds / size:.1f}".removesuffix(".0")
-            return f"{figure if seconds < 10 * size else round(seconds / size)} {unit}"
+            return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.0f} s"
+
+
+def size(count: float) -> str:
+    """Bytes as a person says them: 3.2 GB."""
+    unit, step = next((pair for pair in _SIZES if count >= pair[1]), ("bytes", 1.0))
+    return f"{count / step:.3g} {unit}"
 
 
 def span_between(low: float, high: float) -> str:
@@ -75,7 +81,26 @@ def status(facts: dict[str, Any]) -> RenderableType:
         oldest = "" if bucket["oldest_seconds"] is None else span(bucket["oldest_seconds"])
         cells = (plain(bucket["name"]), *figures, oldest, _stage(stages.get(bucket["name"])))
         table.add_row(*(Text(cell) for cell in cells))
-    return Group(table, *(Text(plain(line)) for line in notes(facts)))
+    return Group(table, *_flows(facts["stages"]), *(Text(plain(line)) for line in notes(facts)))
+
+
+def _flows(stages: Sequence[dict[str, Any]]) -> list[Table]:
+    """A table of what passes each stage, where somebody watches that."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("stage", no_wrap=True)
+    for column in ("books/h, 15 min", "bytes/h", "books/h, 24 h", "bytes/h"):
+        table.add_column(column, justify="right")
+    for stage in stages:
+        if stage["flow"]:
+            cells = (_figure(name, figure) for name, figure in stage["flow"].items())
+            table.add_row(Text(plain(stage["name"])), *cells)
+    return [table] if table.rows else []
+
+
+def _figure(name: str, figure: float | None) -> str:
+    if figure is None:
+        return "unknown"
+    return size(figure) if name.startswith("bytes") else f"{figure:,.0f}" if figure >= 10 else f"{figure:.2g}"
 
 
 def notes(facts: dict[str, Any]) -> list[str]:
@@ -140,19 +165,12 @@ def ls(rows: Iterable[Row], console: Console) -> int:
     count = 0
     for row in rows:
         tries = f"{row.attempts} attempt{'s' * (row.attempts != 1)}" if row.attempts else ""
-        # A terminal of 80 has no room for the time, and a script no use for the span alone.
-        since = f"{row_span(row):<9}" if console.is_terminal else f"{row.since}  {row_span(row):<9}"
-        parts = [f"{row.bucket:<14}", f"{row.state:<8}", f"{row.barcode:<18}", since, tries, row.worker or ""]
+        parts = [f"{row.bucket:<16}", f"{row.state:<8}", f"{row.barcode:<20}", row.since, tries, row.worker or ""]
         why = f"{row.reason} → {row.cure}" if row.cure else row.reason
-        line = plain("  ".join(part for part in (*parts, why) if part)).rstrip()
+        line = plain("  ".join(part for part in (*parts, why) if part))
         console.print(Text(line, style=_COLOURS.get(row.state, "")), soft_wrap=True)
         count += 1
     return count
-
-
-def row_span(row: Row) -> str:
-    """How long a token has been where it is, or when it is due."""
-    return span(row.seconds) if row.seconds >= 0 else f"in {span(-row.seconds)}"
 
 
 def story(

@@ -47,6 +47,7 @@ class Told:
         """The orchestrator tells so many books an hour of each stage; over the day the same, or others."""
         pairs = zip(STAGES, rates, day or rates, strict=True)
         flow = {stage: {"books_per_hour": now, "books_per_hour_day": then} for stage, now, then in pairs}
+        flow["open"]["bytes_per_hour_day"], flow["store"]["bytes_per_hour_day"] = 4.2e9, 42
         Heartbeat(self.root / "workers", "up", stage="orchestrator").announce(flow=flow)
 
     def status(self) -> dict[str, Any]:
@@ -203,7 +204,7 @@ def test_books_for_later(told: Told) -> None:
     [
         (11_160, 14_400, "3.1 to 4 h"),
         (3000, 9000, "50 min to 2.5 h"),
-        (425, 430, "about 7.17 min"),
+        (432, 438, "about 7.3 min"),
         (420, 420, "about 7 min"),
     ],
 )
@@ -219,5 +220,8 @@ def test_the_sentences(told: Told) -> None:
     facts = told.status() | {"books_per_hour": 40.0}
     assert "40 books an hour, 3 to 5 h to go." in render.notes(facts)
     assert any(line.startswith("What limits the line: open is the slowest") for line in render.notes(facts))
+    shown = [line.split() for line in render.as_text(render.status(facts)).splitlines()]
+    assert ["open", "3", "unknown", "5", "4.2", "GB"] in shown
+    assert ["store", "50", "unknown", "8", "42", "bytes"] in shown
     facts["eta_seconds_range"] = None
     assert "40 books an hour, time to go not known yet." in render.notes(facts)

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from common import board, config, durable, heartbeat
+from common import board, config, durable
 from common.heartbeat import Heartbeat, seen
 from services.orchestrator import flow
 from services.orchestrator.flow import Flow, FlowWatch
 from services.orchestrator.view import View
-from tests.unit.workbench import Bench
 
 CONFIG = """
 filters:
@@ -157,6 +156,7 @@ def view(tmp_path: Path) -> View:
 def test_the_file_on_the_board(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watch keeps its history on the board, and the next one finds it there."""
     monkeypatch.setattr(flow, "_LOOK_EVERY", 0)
+    monkeypatch.setattr(flow, "_SHARE", 0)
     told = Heartbeat(view.root / "workers", "w-1", stage="one")
     told.announce(passed={"books": 0, "bytes_in": 0, "bytes_out": 0})
     watch = FlowWatch(view)
@@ -199,24 +199,7 @@ def test_a_disk_that_does_not_take_it(view: View) -> None:
     assert FlowWatch(view).turn() == {}
 
 
-# --- what the workers tell ---
-
-
-def test_a_worker_tells_what_it_has_done(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Books and bytes since it began stand in its file after its turns; a book that fails is not among them."""
-    monkeypatch.setattr(heartbeat, "_NOTE_FIRST", 0)
-
-    def deed(book: Any, _work: Path) -> dict[str, int]:
-        if book.barcode == "A2":
-            raise ValueError("no")
-        return {"bytes_in": 10, "bytes_out": 7}
-
-    bench = Bench(root, deed)
-    assert bench.facts()["passed"] == {"books": 0, "bytes_in": 0, "bytes_out": 0}
-    bench.put("A1", "A2", "A3")
-    for _ in range(4):
-        bench.worker._turn()
-    assert bench.facts()["passed"] == {"books": 2, "bytes_in": 20, "bytes_out": 14}
+# --- what waits to be told ---
 
 
 def test_notes_are_written_now_and_then(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

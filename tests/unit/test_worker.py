@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from common import board, feed, worker
+from common import board, feed, heartbeat, worker
 from common.errors import Reject, Retry
 from common.ledger import Ledger
 from common.stage import Book
@@ -321,3 +321,20 @@ def test_a_claim_that_is_lost_in_the_last_moment(root: Path, monkeypatch: pytest
     bench.worker._turn_safely()
     assert bench.metric("grin_stage_tokens_total", outcome="lost") == 1
     assert bench.worker.ready() == (True, "ready")
+
+
+def test_a_worker_tells_what_it_has_done(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Books and bytes since it began stand in its file after its turns; a book that fails is not among them."""
+    monkeypatch.setattr(heartbeat, "_NOTE_FIRST", 0)
+
+    def deed(book: Book, _work: Path) -> dict[str, int]:
+        if book.barcode == "A2":
+            raise ValueError("no")
+        return {"bytes_in": 10, "bytes_out": 7}
+
+    bench = Bench(root, deed)
+    assert bench.facts()["passed"] == {"books": 0, "bytes_in": 0, "bytes_out": 0}
+    bench.put("A1", "A2", "A3")
+    for _ in range(4):
+        bench.worker._turn()
+    assert bench.facts()["passed"] == {"books": 2, "bytes_in": 20, "bytes_out": 14}
