@@ -14,11 +14,13 @@ from typing import Any
 from common import config
 from common.errors import ConfigError
 from services.orchestrator import terminal
+from services.orchestrator.parsing import add_command
 
 Parser = argparse.ArgumentParser
 Factory = Callable[[str, object, str, str], Parser]
 # Long enough to find the right account, and its password.
 _PATIENCE = 600.0
+_EXAMPLE = "grin-pipeline auth"
 
 
 def add_commands(command: Factory) -> None:
@@ -26,7 +28,8 @@ def add_commands(command: Factory) -> None:
     what = "sign in to GRIN as a person, see whose credentials there are, try them"
     parser = command("auth", _which, what, "grin-pipeline auth probe")
     parts = parser.add_subparsers(title="what to do", metavar="WHAT", required=True)
-    login = _part(parts, "login", _login, "ask a person for consent, and keep it in grin.credentials_file")
+    what = "ask a person for consent, and keep it in grin.credentials_file"
+    login = add_command(parts, "login", _login, what, f"{_EXAMPLE} login --client-secret client.json", below=True)
     login.add_argument(
         "--client-secret", type=Path, required=True, metavar="FILE", help="of an OAuth client, a desktop app"
     )
@@ -38,18 +41,12 @@ def add_commands(command: Factory) -> None:
     )
     login.add_argument("--no-browser", action="store_true", help="only print the address")
     login.add_argument("--timeout", type=terminal.seconds, default=_PATIENCE, metavar="SECONDS", help="default: 600")
-    status = _part(parts, "status", _status, "whose credentials there are, and whether Google gives a token for them")
-    probe = _part(parts, "probe", _probe, "ask GRIN for one line: does it know the account, and let it in?")
+    what = "whose credentials there are, and whether Google gives a token for them"
+    status = add_command(parts, "status", _status, what, f"{_EXAMPLE} status --json", below=True)
+    what = "ask GRIN for one line: does it know the account, and let it in?"
+    probe = add_command(parts, "probe", _probe, what, f"{_EXAMPLE} probe", below=True)
     for one in (status, probe):
         one.add_argument("--json", action="store_true", help="one JSON object")
-
-
-def _part(parts: argparse._SubParsersAction[Parser], name: str, call: object, what: str) -> Parser:
-    parser = parts.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
-    # Suppressed, so that it does not undo a --config that stands before this word.
-    parser.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="the configuration")
-    parser.set_defaults(call=call)
-    return parser
 
 
 def _which(_: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from common import config
 from services.orchestrator import terminal
+from services.orchestrator.parsing import add_command
 from services.orchestrator.render import plain, span
 from services.orchestrator.ticker import Ticker
 
@@ -29,17 +29,14 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     """The one command with its two; `command` makes a parser of a name, a function, a description and an example."""
     parser = command("inventory", _show, _WHAT, _EXAMPLE)
     what = parser.add_subparsers(title="what to do", metavar="refresh | show", required=True)
-    refresh = what.add_parser("refresh", help="fetch GRIN's list of all books into the file of global.all_books")
+    fetch = "fetch GRIN's list of all books into the file of global.all_books"
+    refresh = add_command(what, "refresh", _refresh, fetch, "grin-pipeline inventory refresh --html", below=True)
     refresh.add_argument("--html", action="store_true", help="from its pages: slower, with titles and states")
     refresh.add_argument("--force", action="store_true", help="believe a list that is more than 5%% shorter")
-    refresh.set_defaults(call=_refresh)
-    show = what.add_parser("show", help="count the books by list and by state")
+    show = add_command(what, "show", _show, "count the books by list and by state", _EXAMPLE, below=True)
     show.add_argument("--list", choices=_LISTS, dest="which", metavar="NAME", help=f"name them: {', '.join(_LISTS)}")
     show.add_argument("--offline", action="store_true", help="do not ask GRIN: only the kept file and the board")
     show.add_argument("--json", action="store_true", help="one JSON object, or one a line with --list")
-    for one in (refresh, show):
-        # Suppressed, so that it does not undo a --config that stands before the word.
-        one.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def _refresh(arguments: argparse.Namespace) -> int:

@@ -119,13 +119,18 @@ class Parser(argparse.ArgumentParser):
         return f"There is one argument too many for `{self.prog}`: {word!r}."
 
     def _in_sentences(self, message: str) -> list[str]:
+        if found := _MISSING.fullmatch(message):
+            message = f"Something is missing: `{self.prog}` needs {self._missing(found[1].split(', '))}."
         for pattern, sentence in _SENTENCES:
             if found := pattern.fullmatch(message):
-                message = sentence.format(*found.groups(), prog=self.prog)
+                message = sentence.format(*found.groups())
                 break
-        if self.commands:
-            message = message.replace("needs WHAT", f"needs one of {', '.join(self.commands)}")
         return [message[:1].upper() + message[1:], self._next_step()]
+
+    def _missing(self, names: list[str]) -> str:
+        if self.commands:
+            return f"one of {', '.join(self.commands)}"
+        return ", ".join(name if name.startswith("-") else name.upper() for name in names)
 
     def _next_step(self) -> str:
         if self._is_root:
@@ -135,11 +140,11 @@ class Parser(argparse.ArgumentParser):
         return f"{example}`{self.prog} --help` tells more."
 
 
+_MISSING = re.compile(r"the following arguments are required: (.*)", re.DOTALL)
 _SENTENCES = tuple(
     (re.compile(pattern, re.DOTALL), sentence)
     for pattern, sentence in (
-        (r"the following arguments are required: (.*)", "Something is missing: `{prog}` needs {0}."),
-        (r"one of the arguments (.*) is required", "Something is missing: `{prog}` needs one of {0}."),
+        (r"one of the arguments (.*) is required", "Something is missing: one of {0} must be given."),
         (r"argument (.*): not allowed with argument (.*)", "Only one of {0} and {1} can be given."),
         (r"argument (.*): expected .* arguments?", "The option {0} needs a value."),
         (r"argument (.*): invalid int value: (.*)", "The option {0} wants a whole number, and {1} is none."),
