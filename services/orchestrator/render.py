@@ -42,12 +42,13 @@ def as_text(what: RenderableType) -> str:
 
 
 def span(seconds: float | None) -> str:
-    """A length of time as a person says it: 42 s, 7 min, 3.5 h, 12 d."""
+    """A length of time as a person says it: 42 s, 7.5 min, 35 min, 3.5 h, 12 d."""
     if seconds is None:
         return "unknown"
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
+            figure = f"{seconds / size:.1f}".removesuffix(".0")
+            return f"{figure if seconds < 10 * size else round(seconds / size)} {unit}"
     return f"{seconds:.0f} s"
 
 
@@ -165,12 +166,19 @@ def ls(rows: Iterable[Row], console: Console) -> int:
     count = 0
     for row in rows:
         tries = f"{row.attempts} attempt{'s' * (row.attempts != 1)}" if row.attempts else ""
-        parts = [f"{row.bucket:<16}", f"{row.state:<8}", f"{row.barcode:<20}", row.since, tries, row.worker or ""]
+        # A terminal of 80 has no room for the time, and a script no use for the span alone.
+        since = f"{row_span(row):<9}" if console.is_terminal else f"{row.since}  {row_span(row):<9}"
+        parts = [f"{row.bucket:<14}", f"{row.state:<8}", f"{row.barcode:<18}", since, tries, row.worker or ""]
         why = f"{row.reason} → {row.cure}" if row.cure else row.reason
-        line = plain("  ".join(part for part in (*parts, why) if part))
+        line = plain("  ".join(part for part in (*parts, why) if part)).rstrip()
         console.print(Text(line, style=_COLOURS.get(row.state, "")), soft_wrap=True)
         count += 1
     return count
+
+
+def row_span(row: Row) -> str:
+    """How long a token has been where it is, or when it is due."""
+    return span(row.seconds) if row.seconds >= 0 else f"in {span(-row.seconds)}"
 
 
 def story(
