@@ -90,16 +90,19 @@
     close.onclick = () => dialog.close();
     const body = Object.assign(document.createElement("div"), { className: "story" });
     body.append(...story.childNodes);
+    // The fields are needed where the buttons are; what is typed stays in them.
+    (body.querySelector("h2") || body).after(...shared());
+    const again = dialog.open;
     dialog.replaceChildren(close, body);
     dialog.dataset.href = href;
-    // The fields are needed where the buttons are; what is typed stays in them.
-    body.querySelector("h2")?.after(...[byId("said"), byId("act")].filter(Boolean));
-    if (!dialog.open) dialog.showModal();
+    if (again) (body.querySelector(".deeds button") || close).focus();
+    else dialog.showModal();
   }
 
+  const shared = () => [byId("said"), byId("act")].filter(Boolean);
+
   function closed() {
-    const home = byId("figures");
-    home.after(...[byId("said"), byId("act")].filter(Boolean));
+    byId("figures").after(...shared());
     const card = document.querySelector(`a[href="${CSS.escape(dialog.dataset.href || "")}"]`);
     card?.focus();
   }
