@@ -122,7 +122,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
     stages = store and os.environ.get("STAGE") != "orchestrator"
     settings = config.load(arguments.config, classes="all" if stages else None, secrets=shed())
     first = arguments.prepare or arguments.brief
-    skip = doctor.before_start(settings, brief=arguments.brief) if first else ()
+    skip = {*(doctor.before_start(settings, brief=arguments.brief) if first else ())}
+    if arguments.offline:
+        skip.add(doctor.GRIN)
     code = doctor.run(settings, terminal.console(), arguments.json, store=store, stages=stages, skip=skip)
     if arguments.prepare and code == 0:
         up.prepare(settings)
@@ -199,13 +201,14 @@ def _add_up(commands: parsing.Commands[parsing.Parser]) -> None:
 
 
 def _add_doctor(commands: parsing.Commands[parsing.Parser]) -> None:
-    what = "check the board's file system and the stages before the first run"
+    what = "check everything before the first run: disk, login, passphrase, store, stages; each with its cure"
     check = _command(commands, "doctor", _doctor, what, "grin-pipeline doctor --config config.yaml")
     elsewhere = "only the board and its disk; stages and keys are elsewhere"
     check.add_argument("--no-stages", action="store_true", help=elsewhere)
     check.add_argument("--prepare", action="store_true", help="make the board's folders when all is well")
     brief = "leave out what takes long; for whoever waits to start"
     check.add_argument("--brief", action="store_true", help=brief)
+    check.add_argument("--offline", action="store_true", help="do not ask GRIN")
     check.add_argument("--json", action="store_true", help="one JSON object, or one a line for a list")
 
 

@@ -1,7 +1,8 @@
 """`doctor`: tries out whether the board's promises hold on the file system it is on, and whether the stages can start.
 
+Also whether GRIN lets us in, whether the passphrase opens what is here, and whether the done bucket takes a book.
 Safe while everything runs: it works in a folder of its own, and puts nothing into the buckets but a file whose name no
-token can have; into a done bucket in an object store, a hidden object. It leaves nothing behind.
+token can have; into the done bucket, a hidden object or file. It leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -25,18 +26,24 @@ from common.errors import ConfigError, ourselves
 from services.orchestrator import probes
 from services.orchestrator.findings import MUST, OK, WARNING, Finding
 from services.orchestrator.mounts import judge, mount_of
+from services.orchestrator.probe_gpg import passphrase
+from services.orchestrator.probe_login import login
 from services.orchestrator.probe_site import Site, opened
 from services.orchestrator.probe_store import done_bucket
+from services.orchestrator.probe_versions import versions
 from services.orchestrator.render import plain
 
 # How many tokens two processes race for.
 CLAIMS = 10_000
 _SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), MUST: ("✗", "red")}
+# What --offline leaves out.
+GRIN = "GRIN"
 _AGAIN = "Mend that, then let the doctor look again."
 _REFUSED = "See that the disk is whole, has space and may be written to; a network one may be mounted in another way."
 _SPACE = {"space for books", "space for the board", "inodes"}
 _FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
-_LONG = frozenset({"other machines", "claims", "new names"})
+# What takes long; GRIN is asked by nobody who waits to start.
+_LONG = frozenset({"other machines", "claims", "new names", GRIN})
 _Probe = Callable[[Site], Iterator[Finding]]
 Skipped = Collection[str]
 
@@ -83,8 +90,12 @@ def examine(
     yield from _probed(settings, claims, skip)
     if store:
         yield from done_bucket(settings)
+    if store and GRIN not in skip:
+        yield from login(settings)
     if stages:
+        yield from passphrase(settings)
         yield from _stages(settings)
+    yield from versions(settings, gpg=stages)
 
 
 def _file_systems(settings: Settings) -> Iterator[Finding]:

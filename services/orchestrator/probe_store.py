@@ -1,7 +1,7 @@
-"""What `doctor` tries out on a done bucket in an object store: it can be listed, written, read and tidied up.
+"""What `doctor` tries out on the done bucket: it can be written, read and tidied up; in an object store also listed.
 
-The object is put with the uploader's own options, so that a storage class or labels that the store does not take are
-found before the first book.
+There the object is put with the uploader's own options, so that a storage class or labels that the store does not take
+are found before the first book.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import obstore
 
+from common import durable
 from common.config import FilterRow, Settings
 from common.errors import StageError
 from common.store import Puts, is_url, open_bucket
@@ -19,27 +21,62 @@ from common.store.connect import connect
 from common.store.labels import book_labels
 from common.store.refusals import putting
 from services.orchestrator.audit_store import uploaders
-from services.orchestrator.findings import MUST, OK, WARNING, Finding
+from services.orchestrator.findings import MUST, OK, WARNING, Finding, finding
 
 NAME = "done bucket"
 # Hidden, so that no audit and no report takes it for a book's; always the same, so that at most one can stay.
 KEY = ".grin-pipeline-doctor"
 # Labels as large as a book's.
 _BARCODE, _ETAG = "39000000000000", "0" * 40
+_WRITABLE = "See that it is mounted, has space, and may be written to by the user that runs the uploader."
+_MORE, _FEW = "Make space there, or put newer books elsewhere: a full one stops the line.", 10 << 30
 _OTHERS = "See what stands between: a cache or a proxy must not answer for the store."
 _LEAVE = f"Nothing else asks for that right. Remove {KEY} by hand, or leave it: it is no book's."
 
 
 def done_bucket(settings: Settings) -> Iterator[Finding]:
-    """A small hidden object is put, read back and removed; nothing is said where the done bucket is a folder."""
+    """A small hidden object or file is put, read back and removed; nothing is said where no stage uploads."""
     named = settings.global_.done_bucket
     rows = uploaders(settings)
-    if not is_url(named) or not rows:
+    if not rows:
         return
     try:
-        yield from _tried(settings, named, _puts(rows[0]))
+        if is_url(named):
+            yield from _tried(settings, named, _puts(rows[0]))
+        else:
+            yield from _folder(settings, settings.base / named)
     except StageError as error:
         yield Finding(NAME, MUST, error.reason, error.cure or _OTHERS)
+
+
+def _folder(settings: Settings, root: Path) -> Iterator[Finding]:
+    """Where it is not there yet: the folder that it will be made in."""
+    home = durable.existing_ancestor(root)
+    path, data = home / f"{KEY}-{secrets.token_hex(8)}", secrets.token_bytes(64)
+    began = time.monotonic()
+    try:
+        try:
+            durable.write_new(path, data)
+            same = path.read_bytes() == data
+        finally:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        yield Finding(NAME, MUST, f"{root} takes no file: {home} answers {error.strerror}.", _WRITABLE)
+        return
+    where = str(root) if home == root else f"{root} is not there yet; {home}"
+    text = f"{where} takes a file and gives it back as it was, in {(time.monotonic() - began) * 1000:.0f} ms"
+    if not same:
+        text = f"{where} gives other bytes back than it was given"
+    free, apart = durable.free_bytes(home), home.stat().st_dev != _books_device(settings)
+    # On the disk of the books it has been said already.
+    few = apart and free < _FEW
+    yield finding(
+        NAME, f"{text}; {free:,} bytes are free.", _WRITABLE if not same else _MORE, must=not same, warning=few
+    )
+
+
+def _books_device(settings: Settings) -> int:
+    return durable.existing_ancestor(settings.global_.processing_bucket).stat().st_dev
 
 
 def _puts(row: FilterRow) -> Puts:

@@ -1,4 +1,4 @@
-"""`doctor` tries out a done bucket in an object store, and leaves nothing there."""
+"""`doctor` tries out the done bucket, in an object store or a folder, and leaves nothing there."""
 
 from __future__ import annotations
 
@@ -33,12 +33,27 @@ def _environ(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bucket_that_does_what_it_should(tmp_path: Path, s3_server: Server) -> None:
-    """One line, and nothing stays; a folder is the uploader's own affair."""
+    """One line, and nothing stays."""
     url = s3_server.url()
     [one] = found(tmp_path, url)
     assert (one.level, url in one.sentence, one.cure) == (OK, True, "")
     assert list(s3_server.store(url.rpartition("/")[2]).list()) == []
-    assert found(tmp_path, "done") == []
+
+
+def test_a_bucket_that_does_not_exist(tmp_path: Path, s3_server: Server) -> None:
+    """Nobody makes it: that is said, with what to do."""
+    [one] = found(tmp_path, "s3://nobody-has-made-it/books")
+    assert one.level == MUST and "nobody-has-made-it" in one.sentence and one.cure
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    """A folder takes a file and gives it back; where it is not there yet, the one above it; nothing stays in either."""
+    for said in ("is not there yet", "takes a file"):
+        [one] = found(tmp_path, "done/books")
+        assert (one.level, said in one.sentence, one.cure) == (OK, True, "")
+        assert {path.name for path in tmp_path.iterdir()} <= {"config.yaml", "done"}
+        (tmp_path / "done" / "books").mkdir(parents=True, exist_ok=True)
+    assert list((tmp_path / "done" / "books").iterdir()) == []
 
 
 def test_a_bucket_that_cannot_be_reached_or_refuses_us(

@@ -134,7 +134,7 @@ def test_all_is_well_and_nothing_stays(tmp_path: Path) -> None:
     assert set(found) == {
         "file system", "one mount", "space for books", "space for the board", "inodes", "rights", "renames",
         "hard links", "exclusive create", "letter case", "long names", "times", "clock", "fsync", "new names",
-        "heartbeats", "other machines", "claims", "stage extractor",
+        "heartbeats", "other machines", "claims", "stage extractor", "versions",
     }  # fmt: skip
     assert [name for name, level in found.items() if level == MUST] == []
     assert tree(tmp_path) == before
