@@ -91,7 +91,9 @@
     const body = Object.assign(document.createElement("div"), { className: "story" });
     body.append(...story.childNodes);
     // The fields are needed where the buttons are; what is typed stays in them.
-    (body.querySelector("h2") || body).after(...shared());
+    const heading = body.querySelector("h2");
+    if (heading) heading.after(...shared());
+    else body.prepend(...shared());
     const again = dialog.open;
     dialog.replaceChildren(close, body);
     dialog.dataset.href = href;
