@@ -57,7 +57,9 @@ class Page:
     _deeds: set[asyncio.Future[list[str]]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.look = Look(self.view, self.facts, acts=self._token() is not None)
+        # A file that cannot be read is told at the start; later on, the page only shows until it can be.
+        self._token()
+        self.look = Look(self.view, self.facts, self._acts)
         self.live = Live(self.look.pieces)
 
     def app(self) -> Starlette:
@@ -177,13 +179,19 @@ class Page:
         except OSError as error:
             raise Refused(503, f"That could not be done: {error}. See that the board's disk is well.") from None
 
+    def _acts(self) -> bool:
+        try:
+            return self._token() is not None
+        except ConfigError:
+            return False
+
     def _token(self) -> str | None:
         return self.view.settings.board.token()
 
     # --- the pieces they share ---
 
     def _html(self, template: str, code: int, **values: object) -> Response:
-        whole = {**values, "acts": self.look.acts, "library": self.view.settings.global_.library}
+        whole = {**values, "acts": self._acts(), "library": self.view.settings.global_.library}
         text = self.look.templates.get_template(template).render(whole)
         return Response(text, code, _HEADERS, "text/html")
 

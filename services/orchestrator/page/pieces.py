@@ -22,7 +22,8 @@ from services.orchestrator.view import View
 _SHARED = 0.5
 # The loop counts twice a second; figures older than this, in seconds, are told to be old.
 _OLD = 20.0
-_CAUSES = 30
+# So many causes are shown, and so many ledgers are read at one look, each of which somebody waits for.
+_CAUSES, _READ = 30, 200
 SIGNS = {
     board.WAITING: "○",
     board.WORKING: "▶",
@@ -51,13 +52,15 @@ def environment() -> Environment:
 class Look:
     """One look at the board, as the loop counted it last and as its folders are now."""
 
-    def __init__(self, view: View, facts: Callable[[], tuple[Mapping[str, Any], float]], *, acts: bool) -> None:
+    def __init__(
+        self, view: View, facts: Callable[[], tuple[Mapping[str, Any], float]], acts: Callable[[], bool]
+    ) -> None:
         self.view = view
-        self.acts = acts
+        self._acts = acts
         self.templates = environment()
         self._facts = facts
         self._columns = Columns(view)
-        self._causes = Causes(view)
+        self._causes = Causes(view, _READ)
         self._lock = threading.Lock()
         self._pieces: dict[str, str] = {}
         self._at = float("-inf")
@@ -71,7 +74,7 @@ class Look:
 
     def _made(self) -> dict[str, str]:
         facts, age = self._facts()
-        macros: Any = self.templates.get_template("pieces.html").make_module({"acts": self.acts})
+        macros: Any = self.templates.get_template("pieces.html").make_module({"acts": self._acts()})
         columns = self._columns.of(facts)
         holds = {card.worker: card for column in columns for card in column.of(board.WORKING)}
         causes = self._causes.groups([board.FAILED])
@@ -79,7 +82,7 @@ class Look:
         pieces = {"figures": macros.figures(facts, _notes(facts), age > _OLD and words.ago(age))}
         narrow = (facts.get("limit") or {}).get("stage")
         pieces |= {f"bucket-{column.name}": macros.bucket(column, narrow) for column in columns}
-        pieces["failed"] = macros.failed(failed[:_CAUSES], facts["failed"], len(failed) - _CAUSES)
+        pieces["failed"] = macros.failed(failed[:_CAUSES], facts["failed"], len(failed) - _CAUSES, self._causes.unread)
         pieces["workers"] = macros.workers(facts["stages"], holds)
         pieces["table"] = macros.table(facts)
         return {name: str(html) for name, html in pieces.items()}
