@@ -160,7 +160,7 @@ def tell(facts: dict[str, Any], settings: Settings, say: Say, *, would: bool = F
         if facts["left"]
         else "seeds and waits for new books"
     )
-    say(f"The next `grin-pipeline up` {rest}.")
+    say(f"The next `grin-pipeline up` {rest}; `grin-pipeline clean` shows what is left over.")
 
 
 def _facts(worker: Seen) -> dict[str, Any]:
