@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 
 from common import audit, board, listing
 from common.token import barcode_of
-from services.orchestrator.view import View
+from services.orchestrator.view import View, iso
 
 # So many ledgers are read at one look, and so many barcodes are named of each cause.
 BUDGET, _NAMED = 500, 20
@@ -30,11 +29,12 @@ BUDGET, _NAMED = 500, 20
 _SETTLED, _LONG, _SHARE = 2.0, 0.05, 20
 # What could not be read is tried again after so many seconds.
 _AGAIN = 60.0
-# A shorter piece of a reason would find anybody's books. The pieces of so many causes are told apart.
-_SHORTEST, _COMPARED = 8, 200
+# A shorter piece of a reason would find anybody's books, a longer one nobody types. So many causes are told apart.
+_SHORTEST, _TYPED, _COMPARED = 8, 60, 200
 # An apostrophe inside a word opens nothing.
 _QUOTED = re.compile(r"""(?<!\w)(?:'[^'\n]*'|"[^"\n]*")(?!\w)""")
 _PLURALS = ((re.compile(r"\bare\b"), "is"), (re.compile(r"\bhave\b"), "has"), (re.compile(r"(\w{3})s\b"), r"\1"))
+_SENTENCE = re.compile(r"(?<=[.:;]) ")
 # What a number may change: the word behind it, and the verb.
 _COUNTED = re.compile(r"(?<=\0) \w+|\b(?:is|are|has|have)\b")
 # What stands for a part that differs; it is not printable, and no piece of a reason may hold it.
@@ -48,7 +48,7 @@ class Cause:
     reason: str
     cure: str
     match: str = ""
-    """What all its reasons hold, for `retry --reason`; empty when they hold too little in common."""
+    """A text that all its reasons hold, for `retry --reason`; empty when they have too little in common."""
     others: int = 0
     """Books of other causes in these states that `match` finds too."""
     count: int = 0
@@ -60,8 +60,7 @@ class Cause:
 
     def as_dict(self) -> dict[str, Any]:
         """The members of the JSON line."""
-        since = datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return {**vars(self), "since": since}
+        return {**vars(self), "since": iso(self.since)}
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ def _grouped(entries: Iterable[_Entry]) -> list[Cause]:
 
 
 def _name(causes: dict[str, Cause], reasons: dict[str, dict[str, None]], ordered: list[str]) -> None:
-    """Find for each cause the longest text that all its reasons hold, and no other's if there is such a one."""
+    """Find for each cause a text that all its reasons hold, and no other's if there is such a one."""
     texts = {key: _GAP.join(islice(reasons[key], _NAMED)).casefold() for key in ordered[:_COMPARED]}
     for key in ordered:
         best: tuple[int, str] | None = None
@@ -212,16 +211,22 @@ def _name(causes: dict[str, Cause], reasons: dict[str, dict[str, None]], ordered
 
 
 def _common(cause: Cause, reasons: Iterable[str]) -> Iterator[str]:
-    """The whole reason and pieces of it, longest first, that every reason holds and a person can type."""
+    """The whole reason and pieces of it that every reason holds; first what is easily typed, of that the longest."""
     shape = _shape(cause.reason, cause.barcodes[0])
-    texts = (cause.reason, shape, _COUNTED.sub(_GAP, shape))
+    texts = (cause.reason, shape, _COUNTED.sub(_GAP, shape), *_SENTENCE.split(shape))
     typed = ("".join(char if char.isprintable() else _GAP for char in text).split(_GAP) for text in texts)
     pieces = {piece.strip(" .,;:") for text in typed for piece in text}
+    pieces |= {piece[:_TYPED].rpartition(" ")[0].strip(" .,;:") for piece in pieces if len(piece) > _TYPED}
     shortest = min(_SHORTEST, len(cause.reason.strip(" .,;:")))
     folded = [reason.casefold() for reason in reasons]
-    for piece in sorted(pieces, key=lambda text: (-len(text), text)):
+    for piece in sorted(pieces, key=lambda text: (not _easy(text), -len(text), text)):
         if len(piece) >= shortest and all(piece.casefold() in reason for reason in folded):
             yield piece
+
+
+def _easy(piece: str) -> bool:
+    """Whether a person can type it after `--reason`, between quotation marks."""
+    return len(piece) <= _TYPED and not set(piece) & set("'\"`\\$!")
 
 
 @lru_cache(maxsize=20_000)

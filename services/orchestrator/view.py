@@ -196,13 +196,13 @@ class View:
             events = [_unreadable(error)]
         reason, cure = audit.reason(events, state)
         tries, age = attempts(events, stage), round(now - since, 1)
-        yield Row(bucket.name, state, barcode, _time(since), tries, reason, cure, place.worker, age)
+        yield Row(bucket.name, state, barcode, iso(since), tries, reason, cure, place.worker, age)
 
     @staticmethod
     def _stranger(bucket: str, path: Path, now: float) -> Row:
         since = mtime_of(path) or 0.0
         age = round(now - since, 1)
-        return Row(bucket, "stranger", path.name, _time(since), 0, _STRANGER, _STRANGER_CURE, None, age)
+        return Row(bucket, "stranger", path.name, iso(since), 0, _STRANGER, _STRANGER_CURE, None, age)
 
     def _stage(self, name: str) -> dict[str, Any]:
         row = self.settings.row(name)
@@ -232,5 +232,6 @@ def _unreadable(error: OSError) -> Event:
     return {"event": "failed", "reason": f"Its ledger cannot be read: {error}."}
 
 
-def _time(since: float) -> str:
+def iso(since: float) -> str:
+    """A time of the file server, as the ledger writes times."""
     return datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
