@@ -8,13 +8,14 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
 from common import audit, board
 from common.heartbeat import Heartbeat
 from common.ledger import Ledger
+from tests.e2e.conftest import Grin, Pipeline
 from tests.helpers import Line, stop, until
 
 NAMES = ("00_to_download", "01_incoming", "02_decrypted", "03_extracted", "04_modified", "05_uploaded")
@@ -26,43 +27,10 @@ BAD_SUM = "00000003.tif has another checksum than checksum.md5 says."
 BAD_SUM_CURE = "Ask Google for a new conversion, then `grin-pipeline retry`."
 
 
-class Board(Line):
-    """A board with the buckets of the real line, and an orchestrator that may be started without stages."""
+class Served(Line):
+    """A line with an orchestrator that serves its page."""
 
-    def __init__(self, folder: Path, *, acts: bool = True) -> None:
-        # Whoever is made up beats only once: it stays alive for the whole session.
-        super().__init__(folder, "", library="TESTLIB", heartbeat=0.5, reap_after=3600)
-        for number, name in enumerate(STAGES):
-            pipes = {"input_pipe": f"pipeline/{NAMES[number]}", "output_pipe": f"pipeline/{NAMES[number + 1]}"}
-            self.filters.append({"name": name, "class": f"their_module:{name.capitalize()}", **pipes})
-        self.filters[1]["wip_limit"], self.filters[2]["wip_limit"], self.filters[3]["wip_limit"] = 20, 8, 4
-        page = {"listen": "127.0.0.1:0"} | ({"action_token_file": "token"} if acts else {})
-        (folder / "token").write_text(TOKEN + "\n")
-        self.config.write_text(yaml.safe_dump({"global": self.common, "filters": self.filters, "board": page}))
-        board.prepare(self.root, [self.bucket(number) for number in range(len(NAMES))])
-        self.ledger = Ledger(self.root / "ledger")
-        self._seeder = board.Seeder(self.root, self.ledger, "s")
-        self.process: subprocess.Popen[str] | None = None
-
-    def bucket(self, number: int) -> Path:
-        """The path of a bucket."""
-        return self.root / NAMES[number]
-
-    def put(self, barcode: str, number: int = 0, state: str = "waiting", *, by: str = "", **told: Any) -> Path:
-        """A seeded book, its token moved to a state of bucket `number`, with an event that tells of it."""
-        bucket = self.bucket(number)
-        assert self._seeder.seed(barcode, bucket, "", "")
-        path = board.path_of(bucket, barcode, board.WAITING)
-        event = {"working": "attempt", "waiting": "done"}.get(state, state)
-        if told:
-            self.ledger.append(barcode, event, stage=STAGES[min(number, 4)], **told)
-        name = f"{barcode}~{by or 'w-1'}.1.json" if state == "working" else f"{barcode}.json"
-        return path if state == "waiting" else path.rename(bucket / state / name)
-
-    def worker(self, stage: str, name: str, **facts: object) -> str:
-        """A worker that seems to live."""
-        Heartbeat(self.root / "workers", name, stage=stage).announce(**facts)
-        return name
+    process: subprocess.Popen[str] | None = None
 
     @property
     def base(self) -> str:
@@ -74,7 +42,7 @@ class Board(Line):
         path = self.root / "logs" / "operators.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def start(self, *more: str) -> Board:
+    def start(self, *more: str) -> Self:
         """Start the orchestrator, and wait until its page can be asked for."""
         self.process = self.up(*more)
         until(lambda: self._port() or self._ended(), 60)
@@ -97,6 +65,56 @@ class Board(Line):
         assert self.process is not None
         assert self.process.poll() is None, self.log()
         return False
+
+
+class Day(Pipeline, Served):
+    """The whole line before a simulated GRIN, with a page that may act; each stage looks up only now and then."""
+
+    def __init__(self, folder: Path, grin: Grin) -> None:
+        super().__init__(folder, grin)
+        (folder / "token").write_text(TOKEN + "\n")
+        self.common["poll"] = 0.7
+        self.more = {"board": {"listen": "127.0.0.1:0", "action_token_file": "token"}}
+        self.write()
+
+
+class Board(Served):
+    """A board with the buckets of the real line, and an orchestrator that is started without stages."""
+
+    def __init__(self, folder: Path, *, acts: bool = True) -> None:
+        # Whoever is made up beats only once: it stays alive for the whole session.
+        super().__init__(folder, "", library="TESTLIB", heartbeat=0.5, reap_after=3600)
+        for number, name in enumerate(STAGES):
+            pipes = {"input_pipe": f"pipeline/{NAMES[number]}", "output_pipe": f"pipeline/{NAMES[number + 1]}"}
+            # None of them is ever started; whoever is called a Downloader would have GRIN's lists read.
+            self.filters.append({"name": name, "class": "their_module:Stage", **pipes})
+        self.filters[1]["wip_limit"], self.filters[2]["wip_limit"], self.filters[3]["wip_limit"] = 20, 8, 4
+        page = {"listen": "127.0.0.1:0"} | ({"action_token_file": "token"} if acts else {})
+        (folder / "token").write_text(TOKEN + "\n")
+        self.config.write_text(yaml.safe_dump({"global": self.common, "filters": self.filters, "board": page}))
+        board.prepare(self.root, [self.bucket(number) for number in range(len(NAMES))])
+        self.ledger = Ledger(self.root / "ledger")
+        self._seeder = board.Seeder(self.root, self.ledger, "s")
+
+    def bucket(self, number: int) -> Path:
+        """The path of a bucket."""
+        return self.root / NAMES[number]
+
+    def put(self, barcode: str, number: int = 0, state: str = "waiting", *, by: str = "", **told: Any) -> Path:
+        """A seeded book, its token moved to a state of bucket `number`, with an event that tells of it."""
+        bucket = self.bucket(number)
+        assert self._seeder.seed(barcode, bucket, "", "")
+        path = board.path_of(bucket, barcode, board.WAITING)
+        event = {"working": "attempt", "waiting": "done"}.get(state, state)
+        if told:
+            self.ledger.append(barcode, event, stage=STAGES[min(number, 4)], **told)
+        name = f"{barcode}~{by or 'w-1'}.1.json" if state == "working" else f"{barcode}.json"
+        return path if state == "waiting" else path.rename(bucket / state / name)
+
+    def worker(self, stage: str, name: str, **facts: object) -> str:
+        """A worker that seems to live."""
+        Heartbeat(self.root / "workers", name, stage=stage).announce(**facts)
+        return name
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser import chrome
-from tests.browser.boards import Board, furnished
+from tests.browser.boards import BAD_SUM, BAD_SUM_CURE, Board, furnished, started
 from tests.browser.chrome import Watched
 
 Visit = Callable[..., AbstractContextManager[Watched]]
@@ -42,7 +42,7 @@ def visit(browser: Browser) -> Visit:
 
 @pytest.fixture(scope="session")
 def quiet(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
-    """A board on which nothing moves by itself, with books in every state, stages halted and paused; to be read only."""
+    """A board on which nothing moves by itself, with books in every state and a stage in each; for reading only."""
     yield from furnished(tmp_path_factory.mktemp("quiet"))
 
 
@@ -50,3 +50,12 @@ def quiet(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def own(browser: Browser, tmp_path: Path) -> Iterator[Board]:
     """The same, anew for one test that changes it."""
     yield from furnished(tmp_path)
+
+
+@pytest.fixture
+def read_only(browser: Browser, tmp_path: Path) -> Iterator[Board]:
+    """One failed book, and no action token."""
+    board = Board(tmp_path, acts=False)
+    board.put("B00POISONED", 2, "failed", reason=BAD_SUM, cure=BAD_SUM_CURE)
+    with started(board, "--no-stages") as made:
+        yield made
