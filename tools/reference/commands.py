@@ -42,7 +42,7 @@ def parts() -> dict[str, str]:
 
 def _section(words: str, parser: argparse.ArgumentParser) -> str:
     actions = [action for action in _actions(parser) if not _left_out(action)]
-    pieces = [f"### {words}", parser.description or "", f"    {_usage(words, actions)}"]
+    pieces = [f"### {words}", parser.description or "", f"```text\n{_usage(words, actions)}\n```"]
     if actions:
         pieces.append(table(["argument", "default", "meaning"], map(_row, actions)))
     if parser.epilog and _EXAMPLE.match(parser.epilog):
