@@ -6,10 +6,12 @@ They end with 0 whatever they find, so that a script tells a board with failed b
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, islice
 
 from rich.live import Live
@@ -17,7 +19,7 @@ from rich.live import Live
 from common import board
 from common.errors import ConfigError
 from common.token import TokenError, check_barcode
-from services.orchestrator import render, render_lists, terminal
+from services.orchestrator import booklog, render, render_lists, render_story, terminal
 from services.orchestrator.causes import Cause, Causes
 from services.orchestrator.cli_operate import on_a_board
 from services.orchestrator.crew import crew
@@ -201,15 +203,19 @@ def _show(arguments: argparse.Namespace) -> int:
     except TokenError as error:
         raise ConfigError([str(error)]) from None
     view = View(on_a_board(arguments))
-    places, events = view.story(arguments.barcode)
-    if not places and not events:
-        terminal.complain(f"Nothing is known of {arguments.barcode}: it was never seeded on this board.")
+    told = render_story.tell(view, arguments.barcode)
+    if not told.places and not told.events:
+        terminal.complain(
+            f"Nothing is known of {arguments.barcode}: it was never seeded on this board.",
+            f"`grin-pipeline seed --barcode {shlex.quote(arguments.barcode)}` puts it there.",
+        )
         return 1
+    log, whole = booklog.lines(view.root / "logs", arguments.barcode)
+    told = replace(told, log=log, whole=whole)
     if arguments.json:
-        where = [{"bucket": p.bucket.name, "state": p.state, "worker": p.worker} for p in places]
-        terminal.tell_json({"barcode": arguments.barcode, "places": where, "events": events})
+        terminal.tell_json(told.as_dict())
     else:
-        terminal.console().print(render.story(arguments.barcode, places, events, view.last), soft_wrap=True)
+        terminal.console().print(render_story.story(told), soft_wrap=True)
     return 0
 
 

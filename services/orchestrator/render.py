@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -12,11 +11,14 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from common import audit, board, listing
-from common.ledger import Event
+from common import audit, board
 from services.orchestrator.view import Row
 
 _SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+_OUTSIDE = (
+    "  From outside: `docker compose port orchestrator 8080`, or `kubectl port-forward deployment/orchestrator 8080`, "
+    "for the board's."
+)
 _COLOURS = {"working": "cyan", "deferred": "yellow", "failed": "red", "held": "magenta"}
 
 
@@ -153,12 +155,13 @@ def _stage(stage: dict[str, Any] | None) -> str:
 
 
 def metrics(facts: dict[str, Any]) -> list[str]:
-    """Where every process of the board serves its metrics."""
-    lines = [f"{'the board':<14} {one['metrics']}" for one in facts["orchestrators"] if one["metrics"]]
-    for stage in facts["stages"]:
-        found = [worker["metrics"] for worker in stage["workers"] if worker["metrics"]]
-        lines += [f"{stage['name']:<14} {'  '.join(found)}"] if found else []
-    return ["Metrics:", *(f"  {line}" for line in lines)] if lines else []
+    """Where every process of the board serves its metrics; and how one gets there from outside of containers."""
+    found = [("the board", [one["metrics"] for one in facts["orchestrators"] if one["metrics"]])]
+    found += [(stage["name"], [w["metrics"] for w in stage["workers"] if w["metrics"]]) for stage in facts["stages"]]
+    lines = [f"  {name:<14} {'  '.join(urls)}" for name, urls in found if urls]
+    if all("//127.0.0.1:" in url for _, urls in found for url in urls):
+        return ["Metrics:", *lines] if lines else []
+    return ["Metrics, by the names that processes and containers have among themselves:", *lines, _OUTSIDE]
 
 
 def ls(rows: Iterable[Row], console: Console) -> int:
@@ -179,42 +182,6 @@ def ls(rows: Iterable[Row], console: Console) -> int:
 def row_span(row: Row) -> str:
     """How long a token has been where it is, or when it is due."""
     return span(row.seconds) if row.seconds >= 0 else f"in {span(-row.seconds)}"
-
-
-def story(
-    barcode: str, places: Sequence[listing.Place], events: Sequence[Event], last: Sequence[Path]
-) -> RenderableType:
-    """One book's whole story; `last` are the buckets of books that are done."""
-    where = [_where(place, done=place.bucket in last) for place in places]
-    lines = [Text(f"{barcode} is {' and '.join(where) or 'in no bucket at this moment'}.", style="bold")]
-    return Group(*lines, *(_event(event) for event in events))
-
-
-def _where(place: listing.Place, *, done: bool) -> str:
-    if place.state == "seeding":
-        return "registered, and not yet on the board: `grin-pipeline up` or the next seeding places it"
-    if place.state == board.DROPPED:
-        return "dropped; `grin-pipeline release` brings it back"
-    if done and place.state == board.WAITING:
-        return f"done, in {place.bucket.name}"
-    return f"in {place.bucket.name}, {place.state}" + (f" ({place.worker})" if place.worker else "")
-
-
-def _event(event: Event) -> RenderableType:
-    number = f" {event['attempt']}" if event.get("attempt") and event["event"] == "attempt" else ""
-    head = f"{event.get('time', '')}  {event.get('stage', ''):<12} {event['event']}{number}"
-    rest = [f"{event['seconds']} s"] if "seconds" in event else []
-    rest += [f"by {event['by']}"] if event.get("by") else []
-    keys = ("bucket", "from", "to", "until", "why", "reason", "cure", "worker")
-    rest += [str(event[key]) for key in keys if event.get(key)]
-    facts = event.get("facts")
-    rest += [f"{key}={value}" for key, value in _items(facts) if isinstance(value, str | int | float)]
-    return Text(plain(f"{head}  {'  '.join(rest)}"), style=_COLOURS.get(event["event"], ""))
-
-
-def _items(facts: object) -> Iterable[tuple[str, object]]:
-    """Facts may be anybody's, and no facts at all."""
-    return facts.items() if isinstance(facts, Mapping) else ()
 
 
 def failures(rows: Iterable[Row]) -> list[str]:
