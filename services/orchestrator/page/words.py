@@ -57,13 +57,3 @@ def moment(text: object) -> str:
     """A time of the ledger, which is UTC, to the second."""
     line = brief(text)
     return f"{line[:10]} {line[11:19]} UTC" if line.endswith("Z") and "T" in line else line
-
-
-def size(count: float | None) -> str:
-    """Bytes as a person says them."""
-    if count is None:
-        return "unknown"
-    for unit, step in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= step:
-            return f"{count / step:.3g} {unit}"
-    return f"{count:.0f} bytes"
