@@ -68,6 +68,7 @@ class View:
 
     def status(self) -> dict[str, Any]:
         """Everything that `status --json` shows."""
+        crew = self.workers()
         buckets = self.counts()
         for bucket in buckets:
             bucket["oldest_seconds"] = self.oldest(self.paths[bucket["name"]])
@@ -77,9 +78,9 @@ class View:
         facts = {
             "board": str(self.root),
             "buckets": buckets,
-            "stages": [self._stage(row.name) for row in self.settings.filters],
-            "grin": self._told("grin"),
-            "orchestrators": [_worker(w) for w in self.live("orchestrator")],
+            "stages": [self._stage(row.name, crew) for row in self.settings.filters],
+            "grin": self._told("grin", crew),
+            "orchestrators": [_worker(w) for w in self.live("orchestrator", crew)],
             "done": done,
             "left": left,
             "failed": sum(bucket["failed"] for bucket in buckets),
@@ -87,7 +88,7 @@ class View:
             "books_per_hour": rate,
             "eta_seconds": round(left / rate * 3600) if rate else None,
         }
-        bottleneck.judge(facts, self.settings, self._told("flow"))
+        bottleneck.judge(facts, self.settings, self._told("flow", crew))
         return facts
 
     def done(self, buckets: list[dict[str, Any]]) -> int:
@@ -130,9 +131,9 @@ class View:
         rates = (worker.facts.get("books_per_hour") for worker in self.live("orchestrator"))
         return next((float(rate) for rate in rates if isinstance(rate, int | float)), None)
 
-    def _told(self, what: str) -> Any:
+    def _told(self, what: str, crew: Sequence[Seen]) -> Any:
         """What a running orchestrator knows of GRIN's lists, or of the flow; None when none looks."""
-        facts = (worker.facts.get(what) for worker in self.live("orchestrator"))
+        facts = (worker.facts.get(what) for worker in self.live("orchestrator", crew))
         return next((known for known in facts if isinstance(known, dict)), None)
 
     def workers(self) -> list[Seen]:
@@ -147,10 +148,11 @@ class View:
         except OSError:
             return time.time()
 
-    def live(self, stage: str) -> list[Seen]:
-        """The workers of a stage whose heartbeat is fresh."""
+    def live(self, stage: str, crew: Sequence[Seen] | None = None) -> list[Seen]:
+        """The workers of a stage whose heartbeat is fresh, of those seen a moment ago or of all as they are now."""
         limit = self.settings.global_.reap_after
-        return [w for w in self.workers() if w.facts.get("stage") == stage and w.age <= limit]
+        seen_now = self.workers() if crew is None else crew
+        return [w for w in seen_now if w.facts.get("stage") == stage and w.age <= limit]
 
     def rows(self, bucket: str | None = None, states: Sequence[str] = board.STATES) -> Iterator[Row]:
         """A row a token. Without a bucket's name, of all buckets but the last: what is done is not in the way."""
@@ -204,9 +206,9 @@ class View:
         age = round(now - since, 1)
         return Row(bucket, "stranger", path.name, iso(since), 0, _STRANGER, _STRANGER_CURE, None, age)
 
-    def _stage(self, name: str) -> dict[str, Any]:
+    def _stage(self, name: str, crew: Sequence[Seen]) -> dict[str, Any]:
         row = self.settings.row(name)
-        live = self.live(name)
+        live = self.live(name, crew)
         halted = next((w.facts for w in live if w.facts.get("halted")), {})
         pause = audit.paused(self.root, name)
         return {
