@@ -77,19 +77,20 @@ def story(one: Story) -> RenderableType:
 def _head(one: Story) -> Iterator[str]:
     where = " and ".join(_where(one, place) for place in one.places) or "is in no bucket at this moment"
     reason, cure = one.why
-    yield f"{one.barcode} {where}: {reason}" if reason else f"{one.barcode} {where}."
     state = one.places[0].state if len(one.places) == 1 else ""
+    dropped = state == board.DROPPED
+    yield f"{one.barcode} {where}{'. ' if dropped else ': '}{reason}" if reason else f"{one.barcode} {where}."
     following = _NEXT.get(state, "").format(shlex.quote(one.barcode))
-    yield from [f"What to do: {cure}"] if cure else []
+    yield from [f"What to do: {cure}"] if cure and not dropped else []
     yield from [following] if following else []
     yield from _summary(one.events)
 
 
 def _where(one: Story, place: listing.Place) -> str:
     if place.state == "seeding":
-        return "is registered, and not yet on the board (`grin-pipeline up` or the next seeding places it)"
+        return "is registered, and not yet on the board: `grin-pipeline up` or the next seeding places it"
     if place.state == board.DROPPED:
-        return "is dropped (`grin-pipeline release` brings it back)"
+        return "is dropped; `grin-pipeline release` brings it back"
     since = mtime_of(place.path)
     age = "" if since is None else f", {span(one.now - since)} ago" if one.now >= since else ""
     name = place.bucket.name
