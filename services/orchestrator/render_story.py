@@ -92,15 +92,21 @@ def _where(one: Story, place: listing.Place) -> str:
     if place.state == board.DROPPED:
         return "is dropped; `grin-pipeline release` brings it back"
     since = mtime_of(place.path)
-    age = "" if since is None else f", {span(one.now - since)} ago" if one.now >= since else ""
+    age = "" if since is None or since > one.now else span(one.now - since)
     name = place.bucket.name
     if name in one.done and place.state == board.WAITING:
-        return f"is done, in {name}{age}"
+        return f"is done, in {name}{_ago(age)}"
     if place.state == board.DEFERRED and since is not None:
         return f"is deferred in {name}, due {'now' if since <= one.now else f'in {span(since - one.now)}'}"
-    states = {board.FAILED: "has failed", board.WORKING: "is being worked on", board.HELD: "is held"}
-    worker = f" by {place.worker}" if place.worker else ""
-    return f"{states.get(place.state, 'waits')} in {name}{worker}" + ("" if place.state == board.WORKING else age)
+    if place.state == board.FAILED:
+        return f"has failed in {name}{_ago(age)}"
+    if place.state == board.WORKING:
+        return f"is being worked on in {name} by {place.worker}"
+    return f"{'is held' if place.state == board.HELD else 'waits'} in {name}{age and f' for {age}'}"
+
+
+def _ago(age: str) -> str:
+    return age and f", {age} ago"
 
 
 def _summary(events: Sequence[Event]) -> Iterator[str]:
