@@ -48,7 +48,7 @@ def add_commands(command: Factory) -> None:
     ls = command("ls", _ls, "a line a token: where, since when, why", "grin-pipeline ls 02_decrypted --state failed")
     _add_filters(ls, "all of them")
     show = command("show", _show, "one book's whole story", "grin-pipeline show 32101081977728")
-    show.add_argument("barcode")
+    show.add_argument("barcode", help="the book's name, as `ls` shows it")
     failed = command("failed", _failed, "what has failed, and why", "grin-pipeline failed --by reason")
     _add_filters(failed, "failed")
     failed.add_argument("--by", choices=("reason", "stage"), help="count them by cause, or by stage and cause")

@@ -129,7 +129,7 @@ class Parser(argparse.ArgumentParser):
 
     def _missing(self, names: list[str]) -> str:
         if self.commands:
-            return f"one of {', '.join(self.commands)}"
+            return "a command" if self._is_root else f"one of {', '.join(self.commands)}"
         return ", ".join(name if name.startswith("-") else name.upper() for name in names)
 
     def _next_step(self) -> str:
