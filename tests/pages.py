@@ -1,8 +1,7 @@
 """Pages of the documentation whose blocks are marked: what a test runs is what a reader copies.
 
-`<!-- run: GROUP -->` before a block of shell lets it run with all others of that group, in the order of the page, in one
-shell. `<!-- file: NAME (GROUP) -->` before a block of anything is a file of that name in the folder where the shell is.
-A block of text behind a block of shell is what that prints.
+`<!-- run: GROUP -->` before a block of shell lets it run with all others of that group, in the order of the page, in
+one shell. `<!-- file: NAME (GROUP) -->` before a block of anything is a file of that name in the shell's folder.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _MARK = r"<!-- (?:run: (?P<run>[\w-]+)|file: (?P<file>\S+) \((?P<of>[\w-]+(?:, [\w-]+)*)\)) -->"
-_BLOCK = r"```\w*\n(?P<text>.*?)^ *```$(?:\n\n```text\n(?P<told>.*?)^```$)?"
+_BLOCK = r"```\w*\n(?P<text>.*?)^ *```$"
 _MARKED = re.compile(rf"^{_MARK}\n+{_BLOCK}", re.MULTILINE | re.DOTALL)
 
 
@@ -28,22 +27,17 @@ class Block:
     groups: tuple[str, ...]
     name: str
     text: str
-    told: str
 
     @property
     def shell(self) -> str:
         """As commands, also where it is a file."""
-        folder = os.path.dirname(self.name)
-        make = f"mkdir -p {folder}\n" if folder else ""
-        return f"{make}cat >{self.name} <<'END OF THE FILE'\n{self.text}END OF THE FILE\n" if self.name else self.text
+        return f"cat >{self.name} <<'END OF THE FILE'\n{self.text}END OF THE FILE\n" if self.name else self.text
 
 
 def blocks(page: str, group: str) -> list[Block]:
     """The marked blocks of a group, in their order."""
     found = [
-        Block(
-            tuple(re.split(", ", match["of"] or match["run"])), match["file"] or "", match["text"], match["told"] or ""
-        )
+        Block(tuple(re.split(", ", match["of"] or match["run"])), match["file"] or "", match["text"])
         for match in _MARKED.finditer((ROOT / page).read_text())
     ]
     assert len(found) == (ROOT / page).read_text().count("<!-- run: ") + (ROOT / page).read_text().count("<!-- file: ")
