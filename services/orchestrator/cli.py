@@ -132,7 +132,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    return demo.run(arguments.folder, arguments.books, arguments.poisoned, arguments.seed, terminal.console())
+    names = ("folder", "books", "poisoned", "seed", "slow", "stay")
+    return demo.run(demo.Play(**{name: getattr(arguments, name) for name in names}), terminal.console())
 
 
 # --- the pieces they share ------------------------------------------------------------------------------------------
@@ -177,6 +178,9 @@ def _parser() -> parsing.Parser:
         "--poisoned", type=terminal.count_or_none, default=3, help="how many of them are bad (default: 3)"
     )
     trial.add_argument("--seed", type=int, default=1, help="other books for another number (default: 1)")
+    trial.add_argument("--slow", action="store_true", help="each stage takes its time, so that one can watch the page")
+    stay = "keep GRIN, stages and page after the last book, until Ctrl-C: to look at failed books, hold, release, retry"
+    trial.add_argument("--stay", action="store_true", help=stay)
     return parser
 
 

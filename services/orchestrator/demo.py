@@ -11,48 +11,107 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
 
 from common import config
+from common.config import Settings
 from common.errors import ConfigError
-from services.orchestrator import up
+from services.orchestrator import terminal, up
 from services.orchestrator.progress import Progress
 from services.orchestrator.seeding import Wish
+
+if TYPE_CHECKING:
+    from services.orchestrator.page.server import PageServer
 
 # A folder without this file was not made by a demo, and is not touched.
 _MARK = ".grin-pipeline-demo"
 _LIBRARY = "TESTLIB"
 
 
-def run(folder: Path, books: int, poisoned: int, seed: int, console: Console) -> int:
-    """Make everything anew in `folder`, run to the end; 0 when exactly the poisoned books failed."""
+@dataclass(frozen=True)
+class Play:
+    """What is to be shown: so many books, some of them bad; slowly, or with the page kept after the last one."""
+
+    folder: Path
+    books: int = 20
+    poisoned: int = 3
+    seed: int = 1
+    slow: bool = False
+    stay: bool = False
+
+
+class _Watched(up.Up):
+    """A run that says where its page is, and with `when_over` goes on after the last book until it is told to stop."""
+
+    code: int | None = None
+    """What `when_over` has returned."""
+
+    def __init__(self, settings: Settings, progress: Progress, when_over: Callable[[_Watched], int] | None) -> None:
+        super().__init__(settings, up.Orders(Wish(), until_drained=True), {}, progress)
+        self.address = ""
+        self._when_over = when_over
+
+    def _serve(self) -> PageServer:
+        server = super()._serve()
+        self.address = f"http://127.0.0.1:{server.port}/"
+        token = self.settings.board.action_token_file
+        self.progress.say(f"Watch it: {self.address} (its buttons ask for the token in {_shown(token or Path())})")
+        return server
+
+    def _verdict(self, facts: dict[str, Any]) -> int | None:
+        if self._when_over is None:
+            return super()._verdict(facts)
+        if self.code is None and facts["left"] == 0 and super()._verdict(facts) is not None:
+            self.code = self._when_over(self)
+        return None
+
+
+def run(play: Play, console: Console) -> int:
+    """Make everything anew in a folder, run to the end; 0 when exactly the poisoned books failed."""
     started = time.monotonic()
-    folder = folder.absolute()
-    if poisoned > books:
-        raise ConfigError([f"Of {books} books no {poisoned} can be bad."])
+    folder = play.folder.absolute()
+    if play.poisoned > play.books:
+        raise ConfigError([f"Of {play.books} books no {play.poisoned} can be bad."])
     _clear(folder)
-    console.print(f"Making {books} encrypted books, {poisoned} of them bad on purpose, in {folder} …", soft_wrap=True)
+    what = f"{play.books} encrypted books, {play.poisoned} of them bad on purpose"
+    console.print(f"Making {what}, in {folder} …", soft_wrap=True)
     passphrase = _private(folder / "secrets" / "gpg_passphrase.asc", secrets.token_hex(12))
-    simulator = _start_simulator(folder, books, poisoned, seed, passphrase)
+    _private(folder / "secrets" / "action_token", secrets.token_hex(8))
+    simulator = _start_simulator(folder, play, passphrase)
     try:
         told = _told(simulator)
-        path = _write_config(folder, told)
+        path = _write_config(folder, told, slow=play.slow)
         settings = config.load(path)
         up.check_stages(settings)
         console.print(f"A simulated GRIN answers at {told['base_url']}; the configuration is {path}.", soft_wrap=True)
-        progress = Progress(console)
-        try:
-            one = up.Up(settings, up.Orders(Wish(), until_drained=True), {}, progress)
-            code = one.run()
-        finally:
-            progress.close()
-        return code if code > 1 else _report(one, folder, time.monotonic() - started, console)
+        return _run(settings, play.stay, lambda one: _report(one, folder, time.monotonic() - started, console), console)
     finally:
         _stop(simulator)
+
+
+def _run(settings: Settings, stay: bool, report: Callable[[_Watched], int], console: Console) -> int:
+    def stays(one: _Watched) -> int:
+        code = report(one)
+        console.print(
+            f"\nThe page stays at {one.address}, and so do GRIN and the stages, until Ctrl-C.", soft_wrap=True
+        )
+        return code
+
+    progress = Progress(console)
+    try:
+        one = _Watched(settings, progress, stays if stay else None)
+        code = one.run()
+    finally:
+        progress.close()
+    if stay:
+        return code if one.code is None else one.code
+    return code if code > 1 else report(one)
 
 
 def _clear(folder: Path) -> None:
@@ -74,8 +133,9 @@ def _private(path: Path, text: str) -> Path:
     return path
 
 
-def _start_simulator(folder: Path, books: int, poisoned: int, seed: int, passphrase: Path) -> subprocess.Popen[str]:
-    make = ["--books", str(books), "--poisoned", str(poisoned), "--seed", str(seed), "--library", _LIBRARY]
+def _start_simulator(folder: Path, play: Play, passphrase: Path) -> subprocess.Popen[str]:
+    make = ["--books", str(play.books), "--poisoned", str(play.poisoned), "--seed", str(play.seed)]
+    make += ["--library", _LIBRARY]
     files = ["--folder", str(folder / "grin"), "--passphrase-file", str(passphrase)]
     credentials = ["--credentials-out", str(folder / "secrets" / "credentials.json")]
     command = [sys.executable, "-P", "-m", "simulator", "serve", *make, *files, *credentials, "--until-stdin-closes"]
@@ -98,14 +158,15 @@ def _stop(simulator: subprocess.Popen[str]) -> None:
     simulator.communicate(timeout=20)
 
 
-def _write_config(folder: Path, told: dict[str, str]) -> Path:
+def _write_config(folder: Path, told: dict[str, str], *, slow: bool) -> Path:
     """A configuration like a library's own, with short waits: a demo's second chances come in seconds."""
+    module = "simulator.slow:" if slow else ""
     line = ["00_to_download", "01_incoming", "02_decrypted", "03_extracted", "04_modified", "05_uploaded"]
     stages = ["downloader", "decryptor", "extractor", "modifier", "uploader"]
     filters: list[dict[str, Any]] = [
         {
             "name": stage,
-            "class": stage.capitalize(),
+            "class": f"{module}{stage.capitalize()}",
             "input_pipe": f"pipeline/{line[number]}",
             "output_pipe": f"pipeline/{line[number + 1]}",
             "attempts": 3,
@@ -132,23 +193,24 @@ def _write_config(folder: Path, told: dict[str, str]) -> Path:
         },
         "seed": {"from": "converted"},
         "filters": filters,
+        "board": {"action_token_file": "secrets/action_token"},
     }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(whole, sort_keys=False))
     return path
 
 
-def _report(one: up.Up, folder: Path, seconds: float, console: Console) -> int:
+def _report(one: _Watched, folder: Path, seconds: float, console: Console) -> int:
     """Hold what failed against what was bad."""
     made = [json.loads(path.read_text()) for path in sorted((folder / "grin" / "books").glob("*.json"))]
     bad = {book["barcode"] for book in made if book["poison"]}
     failed = {row.barcode for row in one.view.rows() if row.state == "failed"}
     stored = sorted(path.name for path in (folder / "done").iterdir()) if (folder / "done").is_dir() else []
-    console.print(f"\n{len(stored)} books are in {folder / 'done'}, for example:", soft_wrap=True)
+    console.print(f"\n{terminal.books(len(stored))} came home, for example:", soft_wrap=True)
     # A barcode with a $ would vanish where a person copies it into a shell.
     shown = min(stored, key=lambda barcode: not barcode.isalnum(), default="")
     for path in sorted((folder / "done" / shown).iterdir()) if stored else ():
-        console.print(f"  {path.relative_to(folder)}  {path.stat().st_size:,} bytes", soft_wrap=True)
+        console.print(f"  {_shown(path)}  {path.stat().st_size:,} bytes", soft_wrap=True)
     as_it_should = failed == bad and len(stored) == len(made) - len(bad)
     as_told = "Exactly the bad books failed, all others are home." if bad else "All books are home."
     verdict = as_told if as_it_should else "That is not as it should be."

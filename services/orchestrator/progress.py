@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from common import board
+from common.store import is_url
 from services.orchestrator import render
 from services.orchestrator.view import View
 
@@ -53,7 +54,10 @@ class Progress:
         """The board once more, and each failed book with its reason."""
         if self._live:
             self._live.stop()
-        self._print(render.status(view.status()))
+        facts = view.status()
+        self._print(render.status(facts))
+        if facts["done"]:
+            self._print(f"Finished books are in {_done_bucket(view)}.")
         failed = [row for row in view.rows(states=[board.FAILED]) if row.state == board.FAILED]
         if failed:
             self._print(f"{len(failed)} failed:")
@@ -91,6 +95,11 @@ class _Teller(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.progress.say(record.getMessage())
+
+
+def _done_bucket(view: View) -> str:
+    named = view.settings.global_.done_bucket
+    return named if is_url(named) else str(view.settings.base / named)
 
 
 def _depths(facts: dict[str, Any]) -> str:
