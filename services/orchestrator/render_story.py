@@ -91,18 +91,21 @@ def _where(one: Story, place: listing.Place) -> str:
         return "is registered, and not yet on the board: `grin-pipeline up` or the next seeding places it"
     if place.state == board.DROPPED:
         return "is dropped; `grin-pipeline release` brings it back"
-    since = mtime_of(place.path)
+    since, name = mtime_of(place.path), place.bucket.name
     age = "" if since is None or since > one.now else span(one.now - since)
-    name = place.bucket.name
-    if name in one.done and place.state == board.WAITING:
-        return f"is done, in {name}{_ago(age)}"
-    if place.state == board.DEFERRED and since is not None:
-        return f"is deferred in {name}, due {'now' if since <= one.now else f'in {span(since - one.now)}'}"
-    if place.state == board.FAILED:
-        return f"has failed in {name}{_ago(age)}"
-    if place.state == board.WORKING:
-        return f"is being worked on in {name} by {place.worker}"
-    return f"{'is held' if place.state == board.HELD else 'waits'} in {name}{age and f' for {age}'}"
+    if place.state == board.DEFERRED:
+        return f"is deferred in {name}, due {'now' if age or since is None else f'in {span(since - one.now)}'}"
+    words = {
+        board.FAILED: f"has failed in {name}{_ago(age)}",
+        board.WORKING: f"is being worked on in {name} by {place.worker}",
+        board.HELD: f"is held in {name}{age and f' for {age}'}",
+        board.WAITING: f"waits in {name}{age and f' for {age}'}",
+    }
+    return f"is done, in {name}{_ago(age)}" if _is_done(one, place) else words[place.state]
+
+
+def _is_done(one: Story, place: listing.Place) -> bool:
+    return place.state == board.WAITING and place.bucket.name in one.done
 
 
 def _ago(age: str) -> str:
