@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.docs.standing import Standing
 from tests.docs.walk import Walk
 
 
@@ -18,3 +19,9 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         yield made
     finally:
         made.end()
+
+
+@pytest.fixture(scope="session")
+def standing(walk: Walk) -> Standing:
+    """A board in the middle of a day, before the tutorial's GRIN."""
+    return Standing(walk)

@@ -23,14 +23,15 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def _below(words: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    for action in _actions(parser):
+    for action in actions(parser):
         if isinstance(action.choices, dict):
             for name, one in action.choices.items():
                 yield f"{words} {name}".strip(), one
                 yield from _below(f"{words} {name}".strip(), one)
 
 
-def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+def actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """What a parser takes."""
     return parser._actions  # noqa: SLF001 - there is no other way to ask a parser what it takes
 
 
@@ -41,10 +42,10 @@ def parts() -> dict[str, str]:
 
 
 def _section(words: str, parser: argparse.ArgumentParser) -> str:
-    actions = [action for action in _actions(parser) if not _left_out(action)]
-    pieces = [f"### {words}", parser.description or "", f"```text\n{_usage(words, actions)}\n```"]
-    if actions:
-        pieces.append(table(["argument", "default", "meaning"], map(_row, actions)))
+    taken = [action for action in actions(parser) if not _left_out(action)]
+    pieces = [f"### {words}", parser.description or "", f"```text\n{_usage(words, taken)}\n```"]
+    if taken:
+        pieces.append(table(["argument", "default", "meaning"], map(_row, taken)))
     if parser.epilog and _EXAMPLE.match(parser.epilog):
         pieces += ["For example:", f"    {_EXAMPLE.sub('', parser.epilog)}"]
     return "\n\n".join(filter(None, pieces))
@@ -55,10 +56,10 @@ def _left_out(action: argparse.Action) -> bool:
     return hidden or any(option in _EVERYWHERE for option in action.option_strings)
 
 
-def _usage(words: str, actions: list[argparse.Action]) -> str:
+def _usage(words: str, taken: list[argparse.Action]) -> str:
     """The command with all that it takes; what may be left out is in brackets."""
-    named = [action for action in actions if action.option_strings]
-    placed = [action for action in actions if not action.option_strings]
+    named = [action for action in taken if action.option_strings]
+    placed = [action for action in taken if not action.option_strings]
     told = [_shown(action) if action.required else f"[{_shown(action)}]" for action in named]
     told += [_place(action) for action in placed]
     return " ".join(["grin-pipeline", words, *told])

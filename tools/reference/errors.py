@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Said:
 def parts() -> dict[str, str]:
     """The tree, and a table of sentences for each part of the code."""
     tree = (errors.__doc__ or "").partition("\n\n")[2].partition("\n\n")[0]
-    found = sorted(set(sentences()))
+    found = sorted(sentences())
     tables = [_table(where, [said for said in found if said.where == where]) for where in _WHERE.values()]
     return {"tree": tree, "sentences": "\n\n".join([*tables, _table(_CONFIGURATION, found)])}
 
@@ -53,8 +54,13 @@ def _table(where: str, found: list[Said]) -> str:
     return f"### {where}\n\n{table(['error', 'sentence', 'what to do'], rows)}"
 
 
-def sentences() -> Iterator[Said]:
+@cache
+def sentences() -> frozenset[Said]:
     """Whatever is raised or returned as one of the errors, with a text of its own."""
+    return frozenset(_sentences())
+
+
+def _sentences() -> Iterator[Said]:
     for path in [*sorted((ROOT / "common").rglob("*.py")), *sorted((ROOT / "services").rglob("*.py"))]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for scope, call in calls(tree, [*VERDICTS, "ConfigError"]):
