@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common import audit, listing
 from common.config import Settings
+from common.errors import ConfigError
 from common.reaper import Reaper
 from services.orchestrator import clean, down, terminal
 from services.orchestrator.clean import Cleaner, Leftover
 from services.orchestrator.cli_operate import Factory, on_a_board
+
+if TYPE_CHECKING:
+    from services.orchestrator.export import Packed
 
 # So many things get a line each; --json has them all.
 _SHOWN = 20
@@ -26,6 +33,8 @@ def add_commands(command: Factory) -> None:
     _add_down(command("down", _down, what, "grin-pipeline down --timeout 600"))
     what = "remove what killed processes have left; never a book, nor what a live worker uses"
     _add_clean(command("clean", _clean, what, "grin-pipeline clean --dry-run"))
+    what = "pack what support needs into one file, without secrets, paths and names"
+    _add_export(command("export", _export, what, "grin-pipeline export --no-barcodes --output board.tar.gz"))
 
 
 def _add_down(parser: argparse.ArgumentParser) -> None:
@@ -135,3 +144,49 @@ def _reap(settings: Settings) -> str:
             break
         time.sleep(limit / _LOOK)
     return f"{terminal.books(given)} of dead workers given back."
+
+
+# --- export ---------------------------------------------------------------------------------------------------------
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    made = "a .tar.gz, written whole or not at all (default: grin-pipeline-export-TIME.tar.gz, here)"
+    parser.add_argument("--output", type=Path, metavar="FILE", help=made)
+    some = "failed books with their ledgers, and deferred and held ones, N of each at most (default: 50)"
+    parser.add_argument("--books", type=terminal.count_or_none, default=50, metavar="N", help=some)
+    lines = "the last N lines of each log (default: 1000)"
+    parser.add_argument("--lines", type=terminal.count_or_none, default=1000, metavar="N", help=lines)
+    parser.add_argument("--no-barcodes", action="store_true", help="replace barcodes by numbers, and take titles out")
+    parser.add_argument("--no-doctor", action="store_true", help="do not try out the board's disk")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    # Imported here: nothing else needs it, and all commands shall start fast.
+    from services.orchestrator.export import Limits, export  # noqa: PLC0415
+
+    settings = on_a_board(arguments)
+    named = arguments.output or Path(time.strftime("grin-pipeline-export-%Y%m%dT%H%M%SZ.tar.gz", time.gmtime()))
+    target = Path(os.path.realpath(named))
+    if not target.parent.is_dir():
+        raise ConfigError([f"There is no folder {target.parent} for --output {named}."])
+    if target.exists() and not target.is_file():
+        raise ConfigError([f"--output {named} is no regular file."])
+    limits = Limits(
+        arguments.books, arguments.lines, barcodes=not arguments.no_barcodes, doctor=not arguments.no_doctor
+    )
+    _tell_packed(export(settings, target, limits), as_json=arguments.json)
+    return 0
+
+
+def _tell_packed(packed: Packed, *, as_json: bool) -> None:
+    if as_json:
+        terminal.tell_json({**vars(packed), "path": str(packed.path)})
+        return
+    for name, size in packed.names.items():
+        terminal.say(f"{size:>12,}  {name}")
+    taken = ", ".join(f"{kind} {count:,} times" for kind, count in sorted(packed.taken.items())) or "nothing"
+    terminal.say(f"{packed.path}: {packed.size:,} bytes, readable by you alone. Taken out: {taken}.")
+    for file in packed.unread:
+        terminal.complain(f"What is in this secret file is not known here, and was not looked for: {file}.")
+    terminal.say(f"Look through it before you send it: tar -xzOf {packed.path} | less")
