@@ -18,6 +18,7 @@ from services.modifier.chain import SHIPPED
 from services.modifier.modification import Modification
 from services.modifier.naming import find
 from services.modifier.stage import Modifier
+from tests import pages as pages_of_docs
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "modifications.md"
 
@@ -61,7 +62,7 @@ def test_ones_own_modification_works_as_the_page_has_it(
     make: Callable[..., Extractor | Modifier], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Copied word for word, named by module:Class with its option: a member, a sidecar and facts."""
-    [code] = examples(section("Your own"), "python")
+    code = pages_of_docs.file("docs/how-to/add-a-modification.md", "one", "their_module.py")
     [chain] = examples(section("Your own"), "yaml")
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "their_module.py").write_text(code)
