@@ -1,0 +1,1 @@
+"""The command line as a contract: help, sentences, exit codes, JSON, completion."""

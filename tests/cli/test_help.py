@@ -42,7 +42,7 @@ def test_every_argument_is_explained(words: str) -> None:
 
 
 def test_no_command_shows_all_of_them_by_what_one_wants() -> None:
-    """`grin-pipeline` alone: every command once, in a group, a line each, in 80 columns; code 2, for nothing was asked."""
+    """`grin-pipeline` alone: every command once, in a group, a line each, in 80 columns; code 2, nothing was asked."""
     done = warm.run([], {**os.environ, "COLUMNS": "80"})
     assert (done.returncode, done.stderr) == (2, "")
     lines = done.stdout.splitlines()
