@@ -123,7 +123,7 @@ mutants: setup  ## changes the board's core place by place: do the tests notice?
 
 docs: .venv-docs/.complete  ## the documents as a site, in site/; it needs no server and no network
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
-	@echo "The site is in site/index.html"
+	@echo "The site is in site/index.html; with its search: $(PYTHON) -m http.server --bind 127.0.0.1 --directory site"
 
 # MkDocs has requirements of its own that nothing else needs.
 .venv-docs/.complete: docs/requirements.txt

@@ -85,7 +85,7 @@ def _text(target: str) -> str:
     if target.endswith(".md"):
         return text
     language = _LANGUAGES.get(Path(target).suffix, "text")
-    return f"# {target}\n\n````{language}\n{text}\n````\n"
+    return f"---\nsearch: {{exclude: true}}\n---\n# {target}\n\n````{language}\n{text}\n````\n"
 
 
 def _as_lists(lines: list[str]) -> Iterator[str]:

@@ -76,7 +76,8 @@ def test_the_site_fetches_nothing() -> None:
     site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
     assert site["theme"]["font"] is False
     assert "extra_javascript" not in site
-    assert "extra_css" not in site
+    assert [name for name in site["extra_css"] if not (DOCS / name).is_file()] == []
+    assert "//" not in "".join((DOCS / name).read_text() for name in site["extra_css"])
 
 
 def test_what_the_site_is_made_with_is_pinned() -> None:

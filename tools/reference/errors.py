@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
+from textwrap import dedent
 
 from common import errors
 from tools.reference.pages import ROOT, code, table
@@ -43,10 +44,10 @@ class Said:
 
 def parts() -> dict[str, str]:
     """The tree, and a table of sentences for each part of the code."""
-    tree = (errors.__doc__ or "").partition("\n\n")[2].partition("\n\n")[0]
+    tree = dedent((errors.__doc__ or "").partition("\n\n")[2].partition("\n\n")[0])
     found = sorted(sentences())
     tables = [_table(where, [said for said in found if said.where == where]) for where in _WHERE.values()]
-    return {"tree": tree, "sentences": "\n\n".join([*tables, _table(_CONFIGURATION, found)])}
+    return {"tree": f"```text\n{tree}\n```", "sentences": "\n\n".join([*tables, _table(_CONFIGURATION, found)])}
 
 
 def _table(where: str, found: list[Said]) -> str:
