@@ -100,9 +100,9 @@ def export(settings: Settings, target: Path, limits: Limits) -> Packed:
         private.learn(facts)
     redactor = Redactor(private, None if limits.barcodes else _books(view, parts))
     texts = {redactor.text(name): _as_text(name, redactor.value(facts)) for name, facts in parts}
+    _search(redactor, texts)
     kept = "stand as they are" if limits.barcodes else "are replaced as well"
     texts = {"README.txt": _READ_ME.format(barcodes=kept, books=limits.books, lines=limits.lines), **texts}
-    _search(redactor, texts)
     sweep(target)
     with draft(target) as file:
         # Before anything is in it.

@@ -66,8 +66,13 @@ class Private:
                     self.host(found[1])
 
     def host(self, name: object) -> None:
-        """A host's name, unless it is one of our own words."""
-        if isinstance(name, str) and name and name.lower() not in {*_NOBODY, *self.stages}:
+        """A host's name, unless it is a number or one of our own words."""
+        if (
+            isinstance(name, str)
+            and not name.isdigit()
+            and len(name) > 1
+            and name.lower() not in {*_NOBODY, *self.stages}
+        ):
             # In workers' names it stands as letters, digits, - and _ only.
             self.hosts |= {name, re.sub(r"[^A-Za-z0-9_-]", "-", name)[:60]}
 
@@ -75,7 +80,7 @@ class Private:
         name, at, host = str(who or "").partition("@")
         if at:
             self.host(host)
-            self.people |= {name} - _NOBODY - {""}
+            self.people |= {name} - _NOBODY if len(name) > 1 and not name.isdigit() else set()
 
 
 def is_secret(name: str) -> bool:
@@ -185,7 +190,7 @@ def _of_machine(found: Private) -> None:
         account = pwd.getpwuid(os.getuid())
         names |= {account.pw_name, account.pw_gecos.partition(",")[0]}
         homes.add(account.pw_dir)
-    found.people |= {name for name in names if name.lower() not in _NOBODY} - {""}
+    found.people |= {name for name in names if name.lower() not in _NOBODY and len(name) > 1}
     for home in homes:
         _place(found, home, "home")
 

@@ -53,7 +53,7 @@ _NETWORK = re.compile(
 _WORD = re.compile(r"[A-Za-z0-9$][A-Za-z0-9$_.-]{0,63}")
 # What tells which book it is as well as its barcode does.
 _TELLING = frozenset({"title", "titles", "author", "authors", "oclc", "isbn", "lccn", "record"})
-_Replace = Callable[[re.Match[str]], str]
+_OURS = re.compile(r"<(?:[a-z_]+|taken out|(?:host|person|path|address|book)-[0-9]+)>")
 
 
 class Redactor:
@@ -64,7 +64,7 @@ class Redactor:
         """How often something was taken out, by kind."""
         self._is_book = is_book
         self._books: dict[str, bool] = {}
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._numbers: dict[str, dict[str, int]] = {}
         self._places = dict(private.paths)
         self._exact: list[tuple[re.Pattern[str], str]] = []
         long = {text for one in private.secrets if len(one) >= _SHORT for text in _spellings(one)}
@@ -81,7 +81,9 @@ class Redactor:
         if isinstance(facts, list | tuple):
             return [self.value(one, name) for one in facts]
         if facts is None or isinstance(facts, bool | int | float):
-            return facts
+            # A passphrase may be a number.
+            known = any(pattern.search(str(facts)) for pattern, _ in self._exact)
+            return self._count("secret", GONE) if known else facts
         if str(facts) and is_secret(name):
             return self._count("secret", GONE)
         if str(facts) and self._is_book and name in _TELLING:
@@ -110,6 +112,8 @@ class Redactor:
 
     def leaks(self, text: str) -> list[str]:
         """What is known to be private and stands in a text all the same; by kind, for it must not be told."""
+        # Somebody's passphrase may be one of our own words.
+        text = _OURS.sub("", text)
         looks = [*((pattern, "secret") for pattern, _ in self._exact), (self._paths, "path"), (self._hosts, "host")]
         return sorted({kind for pattern, kind in [*looks, (self._people, "person")] if pattern.search(text)})
 
@@ -121,7 +125,8 @@ class Redactor:
         return placeholder
 
     def _numbered(self, kind: str, text: str) -> str:
-        number = self._numbers.setdefault((kind, text), sum(known == kind for known, _ in self._numbers) + 1)
+        known = self._numbers.setdefault(kind, {})
+        number = known.setdefault(text, len(known) + 1)
         return self._count(kind, f"<{kind}-{number}>")
 
     def _pair(self, found: re.Match[str]) -> str:

@@ -156,3 +156,17 @@ def test_whole_or_not_at_all(bench: Bench, tmp_path: Path, monkeypatch: pytest.M
     assert bench.run("export", "--output", str(tmp_path / "none" / "x"), "--no-doctor") == 2
     assert bench.run("export", "--output", str(target), "--no-doctor") == 0
     assert "in <pipeline_dir>/x" in _unpacked(target)["ledgers/B1.jsonl"]
+
+
+@pytest.mark.parametrize("passphrase", ["secret", "failed", "1234567", "up"])
+def test_a_passphrase_that_is_a_word(bench: Bench, tmp_path: Path, passphrase: str) -> None:
+    """However weak the passphrase, it stands nowhere but in placeholders, and everything is packed."""
+    settings = yaml.safe_load(bench.line.config.read_text())
+    settings["global"]["gpg_passphrase"] = passphrase
+    bench.line.config.write_text(yaml.safe_dump(settings))
+    bench.put("B1", "failed", reason=f"gpg took {passphrase} in 1234567 seconds")
+    target = tmp_path / "out.tar.gz"
+    assert bench.run("export", "--output", str(target), "--no-doctor") == 0
+    texts = " ".join(text for name, text in _unpacked(target).items() if name != "README.txt")
+    assert re.search(rf"(?<![\w<-]){passphrase}(?![\w>-])", texts) is None
+    assert "gpg took <secret> in " in texts
