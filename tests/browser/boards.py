@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -100,15 +101,18 @@ class Board(Served):
         """The path of a bucket."""
         return self.root / NAMES[number]
 
-    def put(self, barcode: str, number: int = 0, state: str = "waiting", *, by: str = "", **told: Any) -> Path:
-        """A seeded book, its token moved to a state of bucket `number`, with an event that tells of it."""
+    def put(
+        self, barcode: str, number: int = 0, state: str = "waiting", *, worker: str = "w-1", age: float = 0, **told: Any
+    ) -> Path:
+        """A seeded book, moved to a state of bucket `number` so many seconds ago, with an event that tells of it."""
         bucket = self.bucket(number)
         assert self._seeder.seed(barcode, bucket, "", "")
         path = board.path_of(bucket, barcode, board.WAITING)
         event = {"working": "attempt", "waiting": "done"}.get(state, state)
         if told:
             self.ledger.append(barcode, event, stage=STAGES[min(number, 4)], **told)
-        name = f"{barcode}~{by or 'w-1'}.1.json" if state == "working" else f"{barcode}.json"
+        os.utime(path, (time.time() - age,) * 2)
+        name = f"{barcode}~{worker}.1.json" if state == "working" else f"{barcode}.json"
         return path if state == "waiting" else path.rename(bucket / state / name)
 
     def worker(self, stage: str, name: str, **facts: object) -> str:
@@ -135,14 +139,22 @@ def furnish(made: Board) -> Board:
     """Books in every state, workers that hold some, a stage that has halted, one that is paused, one at its limit."""
     _spread(made)
     for number, barcode in enumerate(barcodes(500, 4)):
-        made.put(barcode, 1, "failed", reason=NO_KEY, cure=NO_KEY_CURE, attempt=1 + number)
-    made.put("B00POISONED", 2, "failed", reason=BAD_SUM, cure=BAD_SUM_CURE, attempt=5, seconds=1.2)
-    made.put("B00HELD", 1, "held", by="", reason="")
-    made.put("B00LATER", 2, "deferred", reason="GRIN says 503: come again later.", cure="It is tried again by itself.")
-    held = {"downloader": "3570000000001", "extractor": "3570000000003"}
-    for stage, barcode in held.items():
+        made.put(barcode, 1, "failed", age=4000 - 700 * number, reason=NO_KEY, cure=NO_KEY_CURE, attempt=1)
+    made.put("B00POISONED", 2, "failed", age=7300)
+    for stage, size in zip(STAGES[:2], (451_616, 448_900), strict=True):
+        made.ledger.append("B00POISONED", "attempt", stage=stage, attempt=1, worker=f"{stage}-reading-room-4711-ab12")
+        made.ledger.append("B00POISONED", "done", stage=stage, attempt=1, seconds=1.4, size=size)
+    made.ledger.append(
+        "B00POISONED", "attempt", stage="extractor", attempt=1, worker="extractor-reading-room-4711-ab12"
+    )
+    told = {"reason": BAD_SUM, "cure": BAD_SUM_CURE, "attempt": 1, "seconds": 1.2}
+    made.ledger.append("B00POISONED", "failed", stage="extractor", **told)
+    made.put("B00HELD", 1, "held", age=90_000, by="anna@reading-room", why="it is being scanned anew")
+    late = "GRIN says 503: come again later."
+    made.put("B00LATER", 2, "deferred", age=-240, reason=late, cure="It is tried again by itself.", attempt=2)
+    for stage, barcode in (("downloader", "35700000000017"), ("extractor", "35700000000033")):
         name = made.worker(stage, f"{stage}-reading-room-4711-ab12")
-        made.put(barcode, STAGES.index(stage), "working", by=name, attempt=1)
+        made.put(barcode, STAGES.index(stage), "working", age=35, worker=name, attempt=1)
     halted = "The passphrase file is empty."
     made.worker("decryptor", "decryptor-reading-room-4712-cd34", halted=halted, cure="Put the passphrase there.")
     made.worker("modifier", "modifier-reading-room-4713-ef56", limited="04_modified holds 4 books, its limit")
@@ -152,8 +164,8 @@ def furnish(made: Board) -> Board:
 
 def _spread(made: Board) -> None:
     for number, count in enumerate((40, 14, 6, 3, 4, 30)):
-        for barcode in barcodes(1000 * number, count):
-            made.put(barcode, number, seconds=1.5, size=1_000_000, attempt=1)
+        for place, barcode in enumerate(barcodes(1000 * number, count)):
+            made.put(barcode, number, age=40 + 25 * place, seconds=1.5, size=1_000_000, attempt=1)
 
 
 def fill(made: Board, count: int, number: int = 0) -> None:
@@ -168,9 +180,3 @@ def furnished(folder: Path, *more: str) -> Iterator[Board]:
     """That board, with an orchestrator that has no stages: nothing moves by itself."""
     with started(furnish(Board(folder)), "--no-stages", *more) as made:
         yield made
-
-
-def places_of(made: Board, names: Sequence[str]) -> dict[str, list[str]]:
-    """Where some books are."""
-    tokens = made.tokens()
-    return {name: [place for place, _ in tokens.get(name, [])] for name in names}

@@ -44,7 +44,7 @@ def hostile(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
     board.put("LONG", 1, "failed", reason=LONG, cure=LONG, detail=LONG)
     for number, text in enumerate(RUNS):
         worker = board.worker("extractor", "extractor-" + text.replace("/", "%"), version=text, host=text)
-        board.put(f"W{number}", 2, "working", by=worker)
+        board.put(f"W{number}", 2, "working", worker=worker)
     board.worker("modifier", "modifier-1", halted=RUNS[0], cure=RUNS[1])
     audit.pause(board.root, "uploader", RUNS[0], RUNS[1] + STEERS)
     for name in (RUNS[1], RUNS[2], '"><script>', "A\u202eB", "x" * 200):
