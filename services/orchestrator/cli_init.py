@@ -51,7 +51,7 @@ def _init(arguments: argparse.Namespace) -> int:
     asks = not arguments.yes and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     try:
         found = _asked(arguments, target.parent) if asks else _given(arguments, target.parent)
-        answers = _answers(found)
+        answers = _answers(found, target.parent)
         typed = _passphrase(answers.passphrase) if asks else None
     except EOFError:
         raise ConfigError(["Nothing was written: not every question was answered."]) from None
@@ -141,7 +141,7 @@ def _answer(question: _Question, given: str | None) -> object:
             given = None
 
 
-def _answers(found: dict[str, object]) -> Answers:
+def _answers(found: dict[str, object], home: Path) -> Answers:
     decryptors = int(str(found["workers"]))
     return Answers(
         library=str(found["library"]),
@@ -149,6 +149,7 @@ def _answers(found: dict[str, object]) -> Answers:
         work=Path(str(found["folder"])),
         passphrase=Path(str(found["passphrase_file"])),
         credentials=Path(str(found["credentials_file"])),
+        token=home / "secrets" / "board" / "token",
         downloaders=max(2, (decryptors + 1) // 2),
         decryptors=decryptors,
         convert=bool(found["convert"]),
@@ -177,6 +178,7 @@ def _tell(made: init.Made, answers: Answers) -> None:
     if not answers.credentials.exists():
         how = "`grin-pipeline auth login --client-secret FILE` makes a person's, a service account's come from Google"
         terminal.say(f"Put the credentials into {answers.credentials}, and run chmod 600 on it: {how}.")
+    terminal.say(f"Who wants to act on the board's page needs the token in {answers.token}.")
     more = "" if made.config == Path.cwd() / "config.yaml" else f" --config {shlex.quote(str(made.config))}"
     terminal.tell("Then:\n")
     for command, what in (

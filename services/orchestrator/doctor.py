@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import signal
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -90,11 +90,12 @@ def examine(
     yield from _probed(settings, claims, skip)
     if store:
         yield from done_bucket(settings)
-    if store and GRIN not in skip:
-        yield from login(settings)
+    asked = [*login(settings)] if store and GRIN not in skip else []
+    yield from asked
+    opened_with = [*passphrase(settings)] if stages else []
+    yield from opened_with
     if stages:
-        yield from passphrase(settings)
-        yield from _stages(settings)
+        yield from _stages(settings, [*asked, *opened_with])
     yield from versions(settings, gpg=stages)
 
 
@@ -152,7 +153,9 @@ def _guarded(name: str, look: _Probe, place: Site) -> Iterator[Finding]:
     yield from (finding for finding in found if finding.level != OK or finding.name not in bad)
 
 
-def _stages(settings: Settings) -> Iterator[Finding]:
+def _stages(settings: Settings, before: Iterable[Finding] = ()) -> Iterator[Finding]:
+    """What keeps each from starting; what was said before is not said once more."""
+    known = {one.sentence: one.name for one in before if one.level == MUST}
     for row in settings.filters:
         try:
             problems = stage_run.problems_of(stage_run.make_stage(settings, row))
@@ -160,7 +163,9 @@ def _stages(settings: Settings) -> Iterator[Finding]:
             problems = error.problems
         for problem in problems:
             sentence = problem.removeprefix(f"Stage {row.name}: ")
-            yield Finding(f"stage {row.name}", MUST, sentence, _AGAIN)
+            named = next((name for text, name in known.items() if sentence.startswith(text)), None)
+            text = f"It cannot start: see {named}, above." if named else sentence
+            yield Finding(f"stage {row.name}", MUST, text, _AGAIN)
         if not problems:
             yield Finding(f"stage {row.name}", OK, "It can start.")
 

@@ -144,7 +144,8 @@ def _read(path: Path) -> str:
 def refuse_if_there(target: Path, *, force: bool) -> None:
     """ConfigError when there is a configuration already."""
     if os.path.lexists(target) and not force:
-        raise ConfigError([f"{target} is there already. Name another with --config, or give --force: a copy is kept."])
+        cure = "Go to a folder of its own, name another file with --config, or give --force, which keeps a copy."
+        raise ConfigError([f"{target} is there already. {cure}"])
     if target.is_dir():
         raise ConfigError([f"{target} is a folder: name a file with --config."])
 
@@ -163,6 +164,8 @@ def write(target: Path, answers: Answers, typed: str | None, *, force: bool) -> 
         passphrase = answers.passphrase if typed is not None else None
         if passphrase and typed is not None:
             durable.write_new(passphrase, f"{typed}\n".encode(), 0o600)
+        if not answers.token.exists():
+            durable.write_new(answers.token, f"{secrets.token_hex(16)}\n".encode(), 0o600)
         _place(draft, target, force=force)
     finally:
         draft.unlink(missing_ok=True)
@@ -171,7 +174,7 @@ def write(target: Path, answers: Answers, typed: str | None, *, force: bool) -> 
 
 
 def _secret_folders(answers: Answers) -> list[Path]:
-    return list(dict.fromkeys((answers.passphrase.parent, answers.credentials.parent)))
+    return list(dict.fromkeys(path.parent for path in (answers.passphrase, answers.credentials, answers.token)))
 
 
 def _made_private(path: Path) -> bool:

@@ -110,6 +110,8 @@ $decryptors    wip_limit: 50
 board:
   # The board's page, /metrics and /healthz of the orchestrator.
   listen: 127.0.0.1:8080
+  # Who knows what is in it may act on the page; without it the page only shows.
+  action_token_file: $token
   # The first port that `up` gives to a stage.
   metrics_port: 9100
 """
@@ -126,6 +128,8 @@ class Answers:
     """The folder of the board and of the books on their way."""
     passphrase: Path
     credentials: Path
+    token: Path
+    """The page's action token."""
     downloaders: int = 2
     decryptors: int = 1
     convert: bool = False
@@ -142,6 +146,7 @@ def text(answers: Answers, home: Path) -> str:
         "all_books": _below(work / "all_books.tsv", home),
         "passphrase": _below(answers.passphrase, home),
         "credentials": _below(answers.credentials, home),
+        "token": _below(answers.token, home),
     }
     named |= {f"bucket{number}": f"{named['board']}/{name}" for number, name in enumerate(_BUCKETS)}
     more = f"    workers: {answers.decryptors}\n" if answers.decryptors > 1 else ""

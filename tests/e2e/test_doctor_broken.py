@@ -122,6 +122,17 @@ def test_no_passphrase(pipeline: Pipeline, content: str | None, says: str) -> No
     if content is not None:
         (pipeline.folder / "passphrase").write_text(content)
     broken(pipeline, "passphrase", says, "Put the passphrase that Google gave", *BRIEF)
+    broken(pipeline, "stage decryptor", "", "Mend that", *BRIEF)
+
+
+def test_nothing_is_said_twice(pipeline: Pipeline) -> None:
+    """What keeps a stage from starting and was told already is not told once more."""
+    (pipeline.folder / "passphrase").unlink()
+    grin(pipeline, credentials_file="nowhere.json")
+    code, said, _ = asked(pipeline)
+    assert (code, said.count("nowhere.json"), said.count("/passphrase cannot be read")) == (3, 1, 1), said
+    assert "It cannot start: see GRIN login, above." in said
+    assert "It cannot start: see passphrase, above." in said
 
 
 def test_no_gpg(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

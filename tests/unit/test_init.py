@@ -58,15 +58,16 @@ def answered(folder: Path, *lines: str, more: tuple[str, ...] = ()) -> tuple[int
 def test_the_template_is_the_shipped_configuration(tmp_path: Path) -> None:
     """With the shipped answers the template says what config.yaml says, key by key and value by value."""
     secrets = tmp_path / "secrets"
-    answers = Answers(
-        "TESTLIB", str(tmp_path / "done"), tmp_path, secrets / "gpg/passphrase.asc", secrets / "grin/credentials.json"
-    )
+    files = [secrets / name for name in ("gpg/passphrase.asc", "grin/credentials.json", "board/token")]
+    answers = Answers("TESTLIB", str(tmp_path / "done"), tmp_path, *files)
     assert yaml.safe_load(text(answers, tmp_path)) == yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def test_every_setting_has_a_comment(tmp_path: Path) -> None:
     """Each setting that a person may want to change has a sentence above it."""
-    lines = text(Answers("L", "s3://b/p", tmp_path, tmp_path / "p", tmp_path / "c"), tmp_path).splitlines()
+    lines = text(
+        Answers("L", "s3://b/p", tmp_path, tmp_path / "p", tmp_path / "c", tmp_path / "t"), tmp_path
+    ).splitlines()
     of_all = lines[: lines.index("filters:")] + lines[lines.index("board:") :]
     bare = [line for before, line in pairwise(of_all) if re.match(r"  \w+: ", line) and "#" not in before]
     assert bare == []
@@ -78,8 +79,11 @@ def test_flags_are_enough(tmp_path: Path) -> None:
     settings = config.load(tmp_path / "config.yaml", environ={})
     assert done.returncode == 0, done.stderr
     assert (settings.global_.library, settings.global_.done_bucket) == ("PRNC", str(tmp_path / "books"))
-    assert names(tmp_path) == {"config.yaml", "secrets", "secrets/gpg", "secrets/grin"}
-    assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("secrets", "secrets/gpg", "secrets/grin")} == {0o700}
+    folders = {"secrets", "secrets/gpg", "secrets/grin", "secrets/board"}
+    assert names(tmp_path) == {"config.yaml", "secrets/board/token"} | folders
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in folders} == {0o700}
+    assert (tmp_path / "secrets/board/token").stat().st_mode & 0o777 == 0o600
+    assert settings.board.token() and settings.board.token() not in done.stdout + (tmp_path / "config.yaml").read_text()
     for command in ("doctor", "up --sample 5 --until-drained", "up"):
         assert f"    grin-pipeline {command} " in done.stdout
 
@@ -163,7 +167,10 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     refused = init(tmp_path, *GOOD)
     assert (refused.returncode, names(tmp_path)) == (2, {"config.yaml"})
     assert "--force" in refused.stderr
+    (tmp_path / "secrets" / "board").mkdir(parents=True)
+    (tmp_path / "secrets" / "board" / "token").write_text("ours\n")
     assert init(tmp_path, *GOOD, "--force").returncode == 0
+    assert (tmp_path / "secrets" / "board" / "token").read_text() == "ours\n"
     [kept] = tmp_path.glob("config.yaml.*.old")
     assert kept.read_text() == "mine\n"
     assert config.load(tmp_path / "config.yaml", environ={}).global_.library == "PRNC"
