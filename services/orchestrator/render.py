@@ -71,25 +71,31 @@ def span_between(low: float, high: float) -> str:
 def status(facts: dict[str, Any]) -> RenderableType:
     """The board as a table, then what a person must know."""
     # Two blanks between columns: the board of a whole line fits a terminal of 80.
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left")
     table.title = Text(f"Board {plain(facts['board'])}")
     table.add_column("bucket", no_wrap=True)
     for state in board.STATES:
         table.add_column(state, justify="right", style=_COLOURS.get(state, ""))
     table.add_column("oldest", justify="right")
-    table.add_column("stage (workers)", no_wrap=True)
+    table.add_column("workers", no_wrap=True)
     stages = {stage["input"]: stage for stage in facts["stages"]}
     for bucket in facts["buckets"]:
         figures = [str(bucket[state] or "·") for state in board.STATES]
         oldest = "" if bucket["oldest_seconds"] is None else span(bucket["oldest_seconds"])
         cells = (plain(bucket["name"]), *figures, oldest, _stage(stages.get(bucket["name"])))
         table.add_row(*(Text(cell) for cell in cells))
-    return Group(table, *_flows(facts["stages"]), *(Text(plain(line)) for line in notes(facts)))
+    parts: list[RenderableType] = [
+        table,
+        *_flows(facts["stages"]),
+        Text("\n".join(plain(line) for line in notes(facts))),
+    ]
+    # A blank line between them.
+    return Group(*[part for each in parts for part in (each, Text(""))][:-1])
 
 
 def _flows(stages: Sequence[dict[str, Any]]) -> list[Table]:
     """A table of what passes each stage, where somebody watches that."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("stage", no_wrap=True)
     for column in ("books/h, 15 min", "bytes/h", "books/h, 24 h", "bytes/h"):
         table.add_column(column, justify="right")
@@ -124,7 +130,9 @@ def notes(facts: dict[str, Any]) -> list[str]:
     lines += [f"What limits the line: {limit}"] if limit else []
     lines += _grin(facts.get("grin") or {})
     if facts["failed"]:
-        lines.append("`grin-pipeline ls` says why each failed one failed; `grin-pipeline show BARCODE` tells all.")
+        lines.append(
+            "`grin-pipeline failed --by reason` says why, and what to do; `grin-pipeline show BARCODE` tells all."
+        )
     return lines
 
 

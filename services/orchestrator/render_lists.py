@@ -66,7 +66,7 @@ def by_stage(name: str, stage: str, causes: Sequence[Cause]) -> Iterator[str]:
 
 def shape(rows: Sequence[Ages], states: Sequence[str]) -> RenderableType:
     """The ages as a table that a terminal of 80 has room for."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left")
     table.title = Text(f"{' and '.join(states).capitalize()}, by age: up to so many minutes")
     table.add_column("bucket", no_wrap=True)
     table.add_column("total", justify="right")
@@ -100,7 +100,7 @@ def _figure(count: int) -> str:
 
 def workers(hands: Sequence[Hand]) -> RenderableType:
     """Who works, and on what; below the table a sentence for each that does not."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("stage", "host", "pid", "state", "book", "for", "heartbeat", "version"):
         right = column in ("pid", "for", "heartbeat")
         table.add_column(column, justify="right" if right else "left", overflow="fold")
@@ -122,7 +122,8 @@ def _state(hand: Hand) -> str:
     if not hand.alive:
         return "dead"
     states = {"halted": hand.facts.get("halted"), "paused": hand.paused, "limited": hand.facts.get("limited")}
-    return next((name for name, holds in states.items() if holds), "works" if hand.holds else "idle")
+    at_work = "runs" if hand.facts.get("stage") == "orchestrator" else "works" if hand.holds else "idle"
+    return next((name for name, holds in states.items() if holds), at_work)
 
 
 def _notes(hand: Hand) -> Iterable[str]:

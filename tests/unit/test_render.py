@@ -11,7 +11,16 @@ from tests.helpers import GRIN_PIPELINE, Line
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "unknown"), (42, "42 s"), (600, "10 min"), (9000, "2.5 h"), (864_000, "10 d")]
+    ("seconds", "text"),
+    [
+        (None, "unknown"),
+        (42, "42 s"),
+        (134.4, "2.2 min"),
+        (600, "10 min"),
+        (3_333, "56 min"),
+        (9000, "2.5 h"),
+        (864_000, "10 d"),
+    ],
 )
 def test_spans(seconds: float | None, text: str) -> None:
     """Lengths of time are said as people say them."""

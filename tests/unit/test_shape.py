@@ -65,7 +65,7 @@ def test_the_command_prints_a_table_that_a_terminal_of_80_shows(
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line.rstrip()) for line in lines) <= 80
     assert next(line for line in lines if "00_b" in line).split()[:4] == ["00_b", "12", "5", "5"]
-    assert next(line for line in lines if line.startswith(" all")).split()[1] == "12"
+    assert next(line for line in lines if line.startswith("all")).split()[1] == "12"
 
 
 def test_json_is_an_object_a_bucket(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

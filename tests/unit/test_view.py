@@ -25,3 +25,12 @@ def test_an_orchestrator_that_was_killed_is_not_shown(tmp_path: Path) -> None:
     facts = View(settings).status()
     assert [one["worker"] for one in facts["orchestrators"]] == ["alive"]
     assert "killed" not in "".join(render.metrics(facts))
+
+
+def test_metrics_of_containers_are_told_with_the_way_to_them() -> None:
+    """A container's name means nothing outside; an address of this machine needs no words."""
+    facts = {"orchestrators": [{"metrics": "http://127.0.0.1:8080/metrics"}], "stages": []}
+    assert render.metrics(facts) == ["Metrics:", "  the board      http://127.0.0.1:8080/metrics"]
+    facts["stages"] = [{"name": "one", "workers": [{"metrics": "http://3f2a:8000/metrics"}]}]
+    assert "docker compose port orchestrator 8080" in render.metrics(facts)[-1]
+    assert render.metrics({"orchestrators": [], "stages": []}) == []
