@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +13,12 @@ from tests.docs.pages import PAGES, ROOT, Ours, Typed, inline, ours, typed
 from tests.docs.standing import Standing
 
 # These are typed, in order and with what they need, by a test of their own.
-TYPED_ELSEWHERE = {"docs/how-to/add-a-stage.md", "docs/tutorial/first-books.md"}
+TYPED_ELSEWHERE = {
+    "docs/tutorial/first-books.md": "walk.py",
+    "docs/how-to/add-a-stage.md": "test_own_stage_page.py",
+    "docs/how-to/add-a-modification.md": "test_own_modification_page.py",
+    "docs/how-to/two-libraries.md": "test_two_libraries_page.py",
+}
 NOT_RUN = {
     ("up",): "runs until it is stopped; the tutorial is typed with it",
     ("stage",): "runs until it is stopped; tests/board starts stages",
@@ -84,6 +90,8 @@ def test_what_is_not_run_is_in_the_documents() -> None:
     for beginnings in (NOT_RUN, ENDS_WITH_1):
         assert [one for one in beginnings if not any(_begins(call, {one: ""}) for call in CALLS)] == []
     assert OTHERS.keys() <= {_first(line) for line in LINES}
+    for page, test in TYPED_ELSEWHERE.items():
+        assert Path(page).name in Path(__file__).with_name(test).read_text(), test
 
 
 def test_what_make_is_told_to_make_is_there() -> None:
