@@ -22,6 +22,8 @@ from services.orchestrator.view import View
 _MORE = 15.0
 # Told twice in one breath a process may hear it once.
 _BETWEEN = 1.0
+# A service manager that starts `up` again at once has done so within so many seconds.
+_AGAIN = 2.0
 # Who is alive beats within so many times its rhythm.
 _LONG_ENOUGH = 2.0
 _ENGINE = (
@@ -58,7 +60,12 @@ class Down:
         found, report = self._here(), Report()
         ours = [process for process in found if not process.is_main]
         report.running = [(process, _contained(process)) for process in found if process.is_main]
-        told = [process for process in ours if process.supervised or self._tell(process, report)]
+        told = [process for process in ours if not process.supervised and self._tell(process, report)]
+        led = [process for process in ours if process.supervised]
+        if report.running:
+            report.running += [(process, "It ends with its orchestrator.") for process in led]
+        else:
+            told += led
         if told:
             self.say(
                 f"{_named(told)}: told to drain. Each worker finishes its book, or hands it back after {grace:g} s."
@@ -66,6 +73,8 @@ class Down:
         limit = grace + _MORE if timeout is None else timeout
         late = self._hurry(told, limit) if at_once else processes.wait(told, limit)
         report.stopped = [process for process in told if process not in late]
+        if report.stopped:
+            time.sleep(_AGAIN)
         report.running += [(process, f"It had not ended after {limit:g} s; `down` again waits on.") for process in late]
         self._look_again(found, report)
         return report

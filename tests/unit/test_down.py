@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from common.heartbeat import Heartbeat
-from tests.helpers import Line, until
+from tests.helpers import GRIN_PIPELINE, Line, until
 from tests.operators import Bench, bench
 
 __all__ = ["bench"]
@@ -78,6 +80,24 @@ def test_down_waits_no_longer_than_told(line: Line) -> None:
     finally:
         running.kill()
     assert line.places("B1") == ["00_b"]
+
+
+def test_down_sees_what_is_started_again(line: Line) -> None:
+    """A stage in the foreground is stopped; where a service manager starts it again at once, down says so, with 3."""
+    again = f"while true; do {shlex.join(GRIN_PIPELINE)} stage slow --config {line.config} --metrics 127.0.0.1:0; done"
+    line.seed(["B1"])
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": line.environ}
+    manager = subprocess.Popen(["sh", "-c", again], **quiet)
+    try:
+        until(lambda: list((line.root / "workers").glob("slow-*.json")))
+        # On a machine that is very busy the next one may come too late to be seen by this one.
+        told = next(one for one in (line.ask("down") for _ in range(20)) if one.returncode)
+    finally:
+        manager.kill()
+        manager.wait()
+    assert told.returncode == 3
+    assert re.search(r"Slow \(process \d+\) has ended\.\nSlow \(process \d+\) still runs\. It has just", told.stdout)
+    assert line.ask("down").returncode == 0
 
 
 def test_down_touches_nobody_elses_process(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
