@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,18 +54,24 @@ def file(page: str, group: str, name: str) -> str:
 def run(made: list[Block], folder: Path, seconds: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
     """All of these in one shell that stops at the first error; what it has left running ends with it."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    process = subprocess.Popen(
-        ["bash", "-eu", "-o", "pipefail", "-c", "".join(block.shell for block in made)],
-        cwd=folder,
-        env={**os.environ, "PATH": path, "HOME": str(folder), **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        printed, complaints = process.communicate(timeout=seconds)
-    finally:
-        if process.poll() is None:
+    # Files, not pipes: what runs in the background would hold them open.
+    with (folder / "said").open("w+") as said, (folder / "complained").open("w+") as complained:
+        process = subprocess.Popen(
+            ["bash", "-eu", "-o", "pipefail", "-c", "".join(block.shell for block in made)],
+            cwd=folder,
+            env={**os.environ, "PATH": path, "HOME": str(folder), **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=complained,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            code = -1
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    return subprocess.CompletedProcess(made, process.returncode, printed, complaints)
+        process.wait()
+    return subprocess.CompletedProcess(
+        process.args, code, (folder / "said").read_text(), (folder / "complained").read_text()
+    )
