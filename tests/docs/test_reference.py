@@ -12,7 +12,12 @@ import yaml
 from common import board, errors
 from common.ledger import FORGIVEN, RESETS
 from common.metrics import TABLE
+from common.settings import Section, keys
+from services.decryptor import stage as decryptor
+from services.extractor import limits as extractor
+from services.modifier import stage as modifier
 from services.orchestrator.choosing import COMMANDS
+from services.uploader import options as uploader
 from tests.docs.pages import ROOT
 from tools.reference import commands, settings
 from tools.reference.__main__ import PAGES
@@ -52,6 +57,22 @@ def test_each_argument_says_what_it_means() -> None:
         if not action.help and not (action.required and not action.option_strings)
     ]
     assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        ("decryptor", decryptor.Options),
+        ("extractor", extractor.Limits),
+        ("modifier", modifier.Options),
+        ("uploader", uploader.Options),
+    ],
+)
+def test_each_option_of_a_stage_is_documented(stage: str, options: type[Section]) -> None:
+    """Each option that a stage takes stands in its row of the page of stages."""
+    rows = (REFERENCE / "stages.md").read_text().splitlines()
+    row = next(row for row in rows if row.lower().startswith(f"| {stage} |"))
+    assert [key for key in keys(options) if f"`{key}`" not in row] == []
 
 
 def test_sections_of_the_reference_are_those_of_the_file() -> None:
