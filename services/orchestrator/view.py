@@ -19,6 +19,8 @@ from services.orchestrator.census import WINDOW, Depth, Oldest, mtime_of
 
 # With more books done than this, throughput is what the running orchestrator has counted.
 _MANY = 50_000
+# No year has more than four digits; a file's time may have.
+_LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _STRANGER = "It is no token, by its name: nobody takes it."
 _STRANGER_CURE = "Move it out of the board. A token is called BARCODE.json."
 
@@ -235,5 +237,5 @@ def _unreadable(error: OSError) -> Event:
 
 
 def iso(since: float) -> str:
-    """A time of the file server, as the ledger writes times."""
-    return datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """A time of the file server, as the ledger writes times; the last one that there is for what lies beyond."""
+    return datetime.fromtimestamp(min(since, _LAST), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

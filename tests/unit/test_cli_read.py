@@ -16,6 +16,7 @@ import pytest
 
 from common import board
 from services.orchestrator.cli import main
+from services.orchestrator.view import iso
 from tests.helpers import GRIN_PIPELINE
 from tests.unit.shown import Shown
 
@@ -128,6 +129,21 @@ def test_a_row_tells_its_age_and_when_a_deferred_book_is_due(said: Said) -> None
     assert ages["C1"] == pytest.approx(600, abs=30)
     assert ages["D1"] == pytest.approx(-3600, abs=30)
     assert "in 60 min" in said.run("ls", "--state", "deferred")
+
+
+def test_a_time_beyond_all_calendars_is_shown_all_the_same(said: Said) -> None:
+    """A token may have any mtime that a file system takes."""
+    os.utime(said.shown.put("D1", board.DEFERRED), (10**12, 10**12))
+    os.utime(said.shown.path("B1", board.FAILED), (0, 0))
+    ages = {row["barcode"]: row["since"][:4] for row in said.rows("ls")}
+    assert (ages["B1"], ages["D1"] > "2400", iso(1e12)) == ("1970", True, "9999-12-31T00:00:00Z")
+    for command in (
+        ["failed", "--by", "reason", "--state", "deferred"],
+        ["shape", "--state", "deferred"],
+        ["show", "D1"],
+    ):
+        said.run(*command)
+        assert said.code == 0
 
 
 # --- status ---------------------------------------------------------------------------------------------------------
