@@ -18,6 +18,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from common import config
@@ -171,6 +172,20 @@ def test_nobody_answers(pipeline: Pipeline) -> None:
         for how in (OFFLINE, BRIEF):
             code, said, _ = asked(pipeline, *how)
             assert (code, "GRIN login" in said) == (0, False), said
+
+
+@pytest.mark.parametrize(
+    ("code", "level", "says", "cure"),
+    [(403, "✗", "403", "list"), (503, "!", "503", "Try again in some minutes")],
+)
+def test_an_answer_that_is_none(pipeline: Pipeline, code: int, level: str, says: str, cure: str) -> None:
+    """An account that GRIN does not let in must be mended; a server that is busy is a warning, for it passes."""
+    simulator = pipeline.grin.told["base_url"].removesuffix("/libraries")
+    httpx.post(f"{simulator}/_simulator/faults", json=[{"kind": "status", "code": code}]).raise_for_status()
+    _, said, _ = asked(pipeline)
+    lines = said.splitlines()
+    [at] = [at for at, line in enumerate(lines) if line.startswith(f"{level} GRIN login ")]
+    assert says in lines[at] and cure in lines[at + 1], said
 
 
 def test_a_clock_that_is_wrong(pipeline: Pipeline) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from common import board, config
+from common import __version__, board, config
 from common.config import Settings
 from services.orchestrator import cli, doctor, probes, rivals
 from services.orchestrator.findings import MUST, OK, WARNING, Finding
 from services.orchestrator.mounts import Mount, judge, mount_of, parse
 from services.orchestrator.probe_site import opened
+from services.orchestrator.probe_versions import versions
 from services.orchestrator.render import PipeConsole
 
 LINE = "36 35 98:0 /sub /mnt/my\\040board rw,noatime master:1 shared:2 - {kind} {source} rw,{more}"
@@ -301,3 +302,20 @@ def test_nothing_is_prepared_on_a_disk_that_will_not_do(tmp_path: Path, monkeypa
     monkeypatch.setattr(doctor, "mount_of", lambda _path: Mount(1, "/", "cifs", "//server/share", ()))
     assert cli.main(["doctor", "--no-stages", "--prepare", "--config", str(settings.path)]) == 3
     assert not (tmp_path / "pipeline").exists()
+
+
+def test_workers_of_another_release(tmp_path: Path) -> None:
+    """Live workers that run another release are a warning with their number, and so are old ones that tell none."""
+    settings = settings_at(tmp_path)
+    workers = prepare(settings) / "workers"
+    assert [one.level for one in versions(settings)] == [OK]
+    for number, version in enumerate(("0.0.9", "0.0.9", "[bold]\x1b[2J", __version__)):
+        (workers / f"extractor-here-{number}-00000000.json").write_text(json.dumps({"version": version}))
+    (workers / "extractor-here-9-00000000.json").write_text("{}")
+    dead = workers / "extractor-here-8-00000000.json"
+    dead.write_text(json.dumps({"version": "0.0.1"}))
+    os.utime(dead, (1, 1))
+    [_, found] = versions(settings)
+    assert found.level == WARNING
+    assert "2 of 0.0.9" in found.sentence and "1 of none that it tells" in found.sentence
+    assert "0.0.1" not in found.sentence
