@@ -58,6 +58,10 @@ class Town(Pipeline):
         """A worker that seems to live."""
         Heartbeat(self.root / "workers", name, stage=stage).announce(**facts)
 
+    def tokens_of_done(self) -> list[str]:
+        """The books that have arrived."""
+        return [path.stem for path in self.bucket(5).glob("*.json")]
+
     def furnish(self) -> None:
         """Books in every state; workers, one of which holds a book; a stage that is halted, one paused, one limited."""
         for stage in ("decryptor", "extractor"):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 _NO_BARCODE = r"'a/b' is no barcode"
 _NO_BUCKET = r"There is no bucket 'nowhere'; there are 00_to_download, "
-_NO_STAGE = r"There is no stage 'nowhere'; there are downloader, "
+_NO_STAGE = r"There is no stage '?nowhere.*there are:? downloader, "
 
 
 class Case(NamedTuple):
@@ -40,7 +40,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     "retry": (Case("retry", r"Which books\? Give barcodes"), Case("retry NOBODY", "NOBODY: .*never seeded", 1)),
     "hold": (Case("hold a/b", _NO_BARCODE), Case("hold --bucket nowhere", _NO_BUCKET)),
     "release": (Case("release --all --bucket 01_incoming", "These do not go together"),),
-    "drop": (Case("drop --all", "needs --yes where nobody can be asked")),
+    "drop": (Case("drop --all", "needs --yes where nobody can be asked"),),
     "pause": (Case("pause nowhere", _NO_STAGE),),
     "resume": (Case("resume nowhere", _NO_STAGE),),
     "drain": (Case("drain nowhere", _NO_STAGE), Case("drain --timeout soon", "'soon' is no number of seconds")),
