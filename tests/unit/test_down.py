@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -95,9 +96,18 @@ def test_down_sees_what_is_started_again(line: Line) -> None:
     finally:
         manager.kill()
         manager.wait()
+        until(lambda: line.ask("down").returncode == 0 and not _running(line), 60)
     assert told.returncode == 3
     assert re.search(r"Slow \(process \d+\) has ended\.\nSlow \(process \d+\) still runs\. It has just", told.stdout)
-    assert line.ask("down").returncode == 0
+
+
+def _running(line: Line) -> list[Path]:
+    """Processes that this board's configuration was given to."""
+    found = []
+    for argv in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found += [argv] if str(line.config).encode() in argv.read_bytes() else []
+    return found
 
 
 def test_down_touches_nobody_elses_process(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
