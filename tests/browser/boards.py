@@ -16,7 +16,6 @@ import yaml
 from common import audit, board
 from common.heartbeat import Heartbeat
 from common.ledger import Ledger
-from tests.e2e.conftest import Grin, Pipeline
 from tests.helpers import Line, stop, until
 
 NAMES = ("00_to_download", "01_incoming", "02_decrypted", "03_extracted", "04_modified", "05_uploaded")
@@ -46,7 +45,7 @@ class Served(Line):
     def start(self, *more: str) -> Self:
         """Start the orchestrator, and wait until its page can be asked for."""
         self.process = self.up(*more)
-        until(lambda: self._port() or self._ended(), 60)
+        until(lambda: self._port() or self._ended(), 120)
         return self
 
     def end(self) -> None:
@@ -68,15 +67,23 @@ class Served(Line):
         return False
 
 
-class Day(Pipeline, Served):
-    """The whole line before a simulated GRIN, with a page that may act; each stage looks up only now and then."""
+class Day(Served):
+    """`grin-pipeline demo`, slow enough to be watched, which stays after its last book."""
 
-    def __init__(self, folder: Path, grin: Grin) -> None:
-        super().__init__(folder, grin)
-        (folder / "token").write_text(TOKEN + "\n")
-        self.common["poll"] = 0.7
-        self.more = {"board": {"listen": "127.0.0.1:0", "action_token_file": "token"}}
-        self.write()
+    def __init__(self, folder: Path, books: int, poisoned: int) -> None:
+        super().__init__(folder, "")
+        self.root = folder / "demo" / "pipeline"
+        self.token = folder / "demo" / "secrets" / "action_token"
+        self._how = ("--books", str(books), "--poisoned", str(poisoned), "--seed", "5", "--slow", "--stay")
+
+    def up(self, *more: str) -> subprocess.Popen[str]:
+        """Start the demo, its output in up.log."""
+        return self._start("up.log", "demo", "--folder", str(self.folder / "demo"), *self._how, *more)
+
+    def books(self, *, bad: bool) -> set[str]:
+        """The barcodes of the good or of the bad books, as their maker recorded them."""
+        made = [json.loads(path.read_text()) for path in (self.folder / "demo" / "grin" / "books").glob("*.json")]
+        return {book["barcode"] for book in made if bool(book["poison"]) == bad}
 
 
 class Board(Served):

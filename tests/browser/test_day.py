@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.boards import TOKEN, Day
+from tests.browser.boards import NAMES, TOKEN, Day, started
 from tests.browser.conftest import Visit
-from tests.e2e.conftest import BUCKETS, serving
 from tests.helpers import until
 
-SLOWLY = {"kind": "stall", "on": "archives", "times": None, "seconds": 0.5}
 # It lives in the page's own window: a reload would lose all of it.
 WATCH = """() => {
   window.seen = {}; window.changes = 0;
@@ -29,19 +26,14 @@ WATCH = """() => {
 
 @pytest.fixture(scope="module")
 def day(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
-    """A simulated GRIN that dawdles, six books of which two are bad, and `up` with all stages."""
-    bad = ("--poisoned", "2", "--seed", "5", "--pages", "4:4", "--fault", json.dumps(SLOWLY))
-    with serving(tmp_path_factory.mktemp("grin"), 6, *bad) as grin:
-        made = Day(tmp_path_factory.mktemp("day"), grin)
-        try:
-            yield made.start()
-        finally:
-            made.end()
+    """`grin-pipeline demo` with four books, one of them bad."""
+    with started(Day(tmp_path_factory.mktemp("day"), 4, 1)) as made:
+        yield made
 
 
 def bad_book(day: Day) -> str:
     """One of the bad books, as soon as it lies where the bad ones end."""
-    barcode = min(day.grin.poisoned())
+    barcode = min(day.books(bad=True))
     until(lambda: day.places(barcode)[:1] and day.places(barcode)[0].endswith("/failed"), 60)
     return barcode
 
@@ -61,7 +53,7 @@ def sign(page: Page, name: str = "Anna", token: str = TOKEN, why: str = "the pas
 
 def test_cards_move_without_a_reload(day: Day, visit: Visit, figure: Callable[[str], None]) -> None:
     """While books come home their cards go from column to column, in one and the same document."""
-    good = set(day.grin.books()) - day.grin.poisoned()
+    good = day.books(bad=False)
     with visit(day) as watched:
         page, loads = watched.page, []
         page.evaluate(WATCH)
@@ -70,7 +62,7 @@ def test_cards_move_without_a_reload(day: Day, visit: Visit, figure: Callable[[s
         expect(done).to_have_count(len(good), timeout=60_000)
         seen: dict[str, list[str]] = page.evaluate("window.seen")
         assert loads == []
-    assert good <= {barcode for barcode, path in seen.items() if path[-1] == BUCKETS[-1]}
+    assert good <= {barcode for barcode, path in seen.items() if path[-1] == NAMES[-1]}
     # A bad archive goes back to be fetched anew; good books never go back.
     assert [seen[barcode] for barcode in good if seen[barcode] != sorted(set(seen[barcode]))] == []
     moved = {barcode: path for barcode, path in seen.items() if len(path) > 1}
@@ -114,7 +106,7 @@ def test_held_released_and_retried(day: Day, visit: Visit) -> None:
     inode, place = day.tokens()[barcode][0][1], day.places(barcode)[0]
     with visit(day) as watched:
         page = watched.page
-        sign(page)
+        sign(page, token=day.token.read_text().strip())
         story = story_of(page, barcode)
         deed(page, story, "Hold", f"{barcode} was failed; it is held")
         assert day.tokens()[barcode] == [(place.replace("failed", "held"), inode)]
