@@ -20,6 +20,7 @@ from services.orchestrator import (
     cli_audit,
     cli_auth,
     cli_care,
+    cli_completion,
     cli_convert,
     cli_init,
     cli_inventory,
@@ -165,6 +166,7 @@ def _parser() -> parsing.Parser:
     cli_auth.add_commands(partial(_command, commands))
     cli_audit.add_commands(partial(_command, commands))
     cli_care.add_commands(partial(_command, commands))
+    cli_completion.add_commands(partial(_command, commands), parser)
     cli_convert.add_commands(partial(_command, commands))
     cli_init.add_commands(partial(_command, commands))
     cli_inventory.add_commands(partial(_command, commands))
