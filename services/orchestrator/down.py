@@ -29,6 +29,8 @@ _LONG_ENOUGH = 2.0
 _ENGINE = (
     "with Compose `docker compose stop`, in Kubernetes `kubectl -n grin-pipeline scale deployment --all --replicas=0`"
 )
+# So many hosts are named; --json names all.
+_SHOWN = 5
 Say = Callable[[str], None]
 
 
@@ -153,8 +155,10 @@ def tell(facts: dict[str, Any], settings: Settings, say: Say, *, would: bool = F
     for one in facts["running"]:
         say(f"{_who(one)} still runs. {one['why']}")
     if facts["elsewhere"]:
-        count, hosts = len(facts["elsewhere"]), ", ".join(sorted({str(one["host"]) for one in facts["elsewhere"]}))
-        say(f"{count} more on other machines or in containers ({hosts}), which only their own engine stops: {_ENGINE}.")
+        hosts = sorted({str(one["host"]) for one in facts["elsewhere"]})
+        some = ", ".join([*hosts[:_SHOWN], *(["…"] if len(hosts) > _SHOWN else [])])
+        count = len(facts["elsewhere"])
+        say(f"{count} more on other machines or in containers ({some}), which only their own engine stops: {_ENGINE}.")
     elif not facts["stopped"] and not facts["running"]:
         say("Nothing runs on this board.")
     figures = (

@@ -38,7 +38,7 @@ def line(tmp_path: Path) -> Line:
 
 
 def test_down_drains_and_up_goes_on(line: Line) -> None:
-    """down ends `up` and its workers, loses no book and pauses nothing; a second one finds nothing, and up goes on."""
+    """down ends `up` and its workers, loses no book and pauses nothing; up goes on. In a container, Compose does it."""
     line.seed([f"B{n}" for n in range(30)])
     running = line.up()
     try:
@@ -48,7 +48,11 @@ def test_down_drains_and_up_goes_on(line: Line) -> None:
             0,
             True,
         )
+        line.environ["STAGE"] = "orchestrator"
+        contained = line.ask("down")
+        assert (contained.returncode, "docker compose stop" in contained.stdout) == (3, True)
         assert running.poll() is None
+        del line.environ["STAGE"]
         ended = line.ask("down")
         assert ended.returncode == 0, ended.stdout
         assert f"Orchestrator (process {running.pid}) has ended." in ended.stdout
