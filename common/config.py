@@ -85,7 +85,7 @@ def _find(path: Path | None, environ: Mapping[str, str]) -> Path:
     cure = (
         "Name another with --config, or copy config.yaml."
         if named
-        else "Copy config.yaml, or name yours with --config."
+        else "Write one with `grin-pipeline init`, or name yours with --config."
     )
     raise ConfigError([f"There is no configuration: {wanted}. {cure}"])
 
