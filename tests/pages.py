@@ -51,7 +51,7 @@ def file(page: str, group: str, name: str) -> str:
     return block.text
 
 
-def run(made: list[Block], folder: Path, seconds: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(made: list[Block], folder: Path, seconds: float = 180, **environ: str) -> subprocess.CompletedProcess[str]:
     """All of these in one shell that stops at the first error; what it has left running ends with it."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     # Files, not pipes: what runs in the background would hold them open.
