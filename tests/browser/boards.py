@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import yaml
 
@@ -25,6 +25,7 @@ NO_KEY = "gpg cannot open the archive: it was encrypted with another passphrase.
 NO_KEY_CURE = "Put the right passphrase into secrets/gpg/passphrase.asc, then `grin-pipeline retry`."
 BAD_SUM = "00000003.tif has another checksum than checksum.md5 says."
 BAD_SUM_CURE = "Ask Google for a new conversion, then `grin-pipeline retry`."
+Here = TypeVar("Here", bound="Served")
 
 
 class Served(Line):
@@ -129,7 +130,7 @@ class Board(Served):
 
 
 @contextmanager
-def started(made: Board, *more: str) -> Iterator[Board]:
+def started(made: Here, *more: str) -> Iterator[Here]:
     """The board with its orchestrator, for as long as it is wanted."""
     try:
         yield made.start(*more)
