@@ -123,7 +123,7 @@ def missing(step: Step, home: Path) -> list[str]:
     """Lines that the page shows after a step, and that were not said, in that order."""
     said = [_plain(line) for line in step.said.replace(str(home), "/home/ann").splitlines()]
     for line in (lines := iter([*step.shown.splitlines()])):
-        found = next((number for number, real in enumerate(said) if _plain(line) in real), None)
+        found = next((number for number, real in enumerate(said) if _plain(line).rstrip(", …") in real), None)
         if found is None:
             return [line, *lines]
         said = said[found + 1 :]
