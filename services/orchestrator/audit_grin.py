@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from common import board, listing
 from common.config import Settings
 from common.errors import ConfigError, StageError
-from common.grin.client import GrinClient
 from services.orchestrator.audit_checks import Check
 from services.orchestrator.discrepancy import BRING, CHANGED, LOST, Discrepancy
 from services.orchestrator.sightings import Sightings
 from services.orchestrator.versions import fetched, is_newer
+
+if TYPE_CHECKING:
+    from common.grin.client import GrinClient
 
 _WAITS_ON = (board.WAITING, board.DEFERRED)
 # Where GRIN shows a book that can be fetched, now or later.
@@ -32,6 +35,9 @@ class AgainstGrin:
         """Books to be looked at once more, of all or of those that are named."""
         if not self._heads:
             return
+        # Imported here: httpx and google-auth take longer to load than most commands take to run.
+        from common.grin.client import GrinClient  # noqa: PLC0415
+
         try:
             with GrinClient(self.settings) as client:
                 yield from self._suspects(client, named)
