@@ -79,16 +79,20 @@ def script(root: Parser, shell: str) -> str:
     import shtab  # noqa: PLC0415
 
     _mark(root, shtab)
-    return str(shtab.complete(root, shell, preamble={"bash": _helpers(_BASH), "zsh": _helpers(_ZSH)}))
+    complete: Any = shtab.complete
+    return str(complete(root, shell, preamble={"bash": _helpers(_BASH), "zsh": _helpers(_ZSH)}))
 
 
 def names(settings: Settings, kind: str, begin: str) -> Iterator[str]:
     """The names of this kind that begin so: of books no more than anybody reads, nor than are quickly found."""
-    every = {"stages": lambda: (row.name for row in settings.filters), "barcodes": lambda: _barcodes(settings)}
-    every["buckets"] = lambda: (path.name for path in settings.bucket_paths())
+    every = {
+        "barcodes": _barcodes(settings),
+        "buckets": (path.name for path in settings.bucket_paths()),
+        "stages": (row.name for row in settings.filters),
+    }
     # What begins like an option would be taken for one.
-    found = (name for name in every[kind]() if name.startswith(begin) and not name.startswith("-"))
-    return islice(dict.fromkeys(found), _MOST) if kind != "barcodes" else islice(found, _MOST)
+    found = (name for name in every[kind] if name.startswith(begin) and not name.startswith("-"))
+    return islice(found, _MOST)
 
 
 def quoted(name: str) -> str:

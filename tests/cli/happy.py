@@ -55,6 +55,7 @@ ROWS = {
     "convert": Row("convert --dry-run", r"^GRIN's queue has room for [\d,]+ books[\s\S]* would be asked for"),
     "clean": Row("clean --dry-run", r"Nothing is left over|would be"),
     "doctor": Row("doctor --brief --offline", r"✓ file system[\s\S]*✓ stage uploader +It can start"),
+    "completion": Row("completion bash", r"complete -o bashdefault -F _shtab_grin_pipeline grin-pipeline"),
     "export": Row("export --no-doctor --output {folder}/x.tar.gz", r"x.tar.gz: [\d,]+ bytes"),
 }
 

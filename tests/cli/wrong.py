@@ -53,6 +53,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     "convert": (Case("convert a/b", _NO_BARCODE), Case("convert --limit 0", "no whole number from 1 on")),
     "clean": (Case("clean books", "There is one argument too many"),),
     "doctor": (Case("doctor --breif", "Did you mean `--brief`"),),
+    "completion": (Case("completion tcsh", "There is no 'tcsh' for SHELL. There are: bash, zsh, fish."),),
     "export": (Case("export --output {folder}/no/x.tar.gz", "There is no folder .*/no"),),
     "init": (Case("init --yes --library PRNC --done-bucket x", "config.yaml"),),
     "up": (Case("up --barcode a/b", _NO_BARCODE), Case("up --at nowhere --barcode B", _NO_BUCKET)),
