@@ -18,7 +18,7 @@ from pathlib import Path
 
 from common import board, durable, listing, workfiles
 from common.config import Settings
-from common.ledger import Ledger
+from common.ledger import Event, Ledger, last
 from common.token import is_barcode
 from services.orchestrator import drafts, processes
 from services.orchestrator.view import View
@@ -59,9 +59,9 @@ class Cleaner:
         self.processing = settings.global_.processing_bucket
         self.view = View(settings)
         self.now = self.view.now()
-        ends = {row.output_pipe for row in settings.filters if row.class_ in _UPLOADERS}
         # Where a line ends without an uploader, what is in the processing bucket is the book itself.
-        self.ends = [bucket for bucket in self.view.last if bucket in ends]
+        ends = {row.output_pipe: row.name for row in settings.filters if row.class_ in _UPLOADERS}
+        self.ends = {bucket: ends[bucket] for bucket in self.view.last if bucket in ends}
 
     def find(self) -> Iterator[Leftover]:
         """All of it."""
@@ -93,8 +93,11 @@ class Cleaner:
             # Somebody else's files among them would go as well.
             if not set(os.listdir(folder)) <= stages | _OURS:
                 return ""
-        if any(board.path_of(bucket, folder.name, board.WAITING).is_file() for bucket in self.ends):
-            return "the book is in the store"
+        for bucket, uploader in self.ends.items():
+            there = board.path_of(bucket, folder.name, board.WAITING).is_file()
+            # A token that somebody has put there by hand proves nothing.
+            if there and last(self._events(folder.name), "done", stage=uploader):
+                return "the book is in the store"
         dropped = board.path_of(self.root / board.DROPPED, folder.name, board.WAITING)
         return "the book was dropped" if dropped.is_file() else ""
 
@@ -114,8 +117,15 @@ class Cleaner:
         claim = _CLAIM.fullmatch(scratch.name)
         if claim is None or self._is_held(barcode, claim[1], int(claim[2])):
             return ""
-        known = any(event.get("claim") == scratch.name for event in self.ledger.read(barcode))
+        known = any(event.get("claim") == scratch.name for event in self._events(barcode))
         return "its claim is over" if known else ""
+
+    def _events(self, barcode: str) -> list[Event]:
+        """A book's story; of what cannot be read nothing is known, so nothing goes."""
+        try:
+            return self.ledger.read(barcode)
+        except OSError:
+            return []
 
     def _is_held(self, barcode: str, worker: str, number: int) -> bool:
         return any(board.holds(board.Claim(bucket, barcode, worker, number)) for bucket in self.buckets)
@@ -162,12 +172,15 @@ class Cleaner:
         for path in _files(self.root / "seeding"):
             barcode = path.name.partition("~")[0]
             old = self.now - _touched(path) > durable.LEFTOVER_AGE
-            if old and is_barcode(barcode) and not self._is_registered(barcode, path.name):
+            if old and is_barcode(barcode) and not self._may_be_placed(barcode, path.name):
                 remove = partial(durable.remove_if_old, path, self.now)
                 yield _file("draft", path, "a seeding that died more than 36 hours ago", remove)
 
-    def _is_registered(self, barcode: str, name: str) -> bool:
-        return any(event.get("token") == name for event in self.ledger.read(barcode))
+    def _may_be_placed(self, barcode: str, name: str) -> bool:
+        try:
+            return any(event.get("token") == name for event in self.ledger.read(barcode))
+        except OSError:
+            return True
 
     def _lists(self) -> Iterator[Leftover]:
         kept = self.settings.global_.all_books

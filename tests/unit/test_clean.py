@@ -12,6 +12,7 @@ import pytest
 
 from common import durable
 from common.heartbeat import Heartbeat
+from common.ledger import Ledger
 from tests.helpers import Line, until
 from tests.operators import Bench, bench
 
@@ -96,6 +97,9 @@ def test_what_goes_and_what_stays(bench: Bench, capsys: pytest.CaptureFixture[st
     bench.ledger.append("B1", "attempt", stage="one", claim="w-0.1")
     stays = [held, _scratch(processing / "B1", "other-board-9.1"), _scratch(processing / "B1", "by hand")]
     stays.append(_scratch(processing / "B1", "gone-0123456789ab"))
+    stays.append(_scratch(processing / "B7", "w-0.7"))
+    durable.make_dirs(bench.ledger.path("B7").parent)
+    os.mkfifo(bench.ledger.path("B7"))
     bench.put("B2")
     assert bench.run("drop", "B2") == 0
     bench.files("B2")
@@ -137,7 +141,7 @@ def _scratch(folder: Path, claim: str) -> Path:
 
 
 def test_books_of_an_uploader_go_once_they_are_in_the_store(tmp_path: Path) -> None:
-    """Working files of a book behind an uploader go; where no uploader ends the line they are the book, and stay."""
+    """Working files go once an uploader has proven the book; where no uploader ends the line they are the book."""
     line = Line(tmp_path, "").stage("up", "One", 0)
     line.seed(["B1"])
     (line.bucket(0) / "B1.json").rename(line.bucket(1) / "B1.json")
@@ -150,5 +154,7 @@ def test_books_of_an_uploader_go_once_they_are_in_the_store(tmp_path: Path) -> N
     (folder / "notes").mkdir()
     assert _found(line, "--yes") == []
     (folder / "notes").rmdir()
+    assert _found(line, "--yes") == []
+    Ledger(line.root / "ledger").append("B1", "done", stage="up")
     assert _found(line, "--yes") == [("book's files", "B1")]
     assert (folder.exists(), line.places("B1")) == (False, ["01_b"])

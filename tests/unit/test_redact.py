@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import random
+import string
 from urllib.parse import quote
 
 import pytest
@@ -87,3 +89,26 @@ def test_leaks_are_found() -> None:
     text = f"{SECRET} /home/jane/x node7"
     assert redactor.leaks(text) == ["host", "path", "person", "secret"]
     assert redactor.leaks(redactor.text(text)) == []
+
+
+def test_a_secret_anywhere() -> None:
+    """Whatever stands around secrets, paths and hosts, and of whatever letters they are, none is left in the text."""
+    for seed in range(200):
+        dice = random.Random(seed)
+        secrets = {_word(dice, 6, 40, _ANY) for _ in range(3)}
+        path = f"/{_word(dice, 3, 9, string.ascii_letters + ' _-.é')}/{_word(dice, 2, 9, string.ascii_letters)}"
+        host = f"h{_word(dice, 3, 9, string.ascii_lowercase)}"
+        private = Private(secrets=secrets, paths={path: "home"}, hosts={host}, stages=("one",))
+        around = [f"https://u:{min(secrets)}@h.example/x", "password: ", "Authorization", " ", "\n", "'", '"', "=", ":"]
+        text = "".join(dice.choice([*secrets, f"{path}/x", host, *around, _word(dice, 0, 9, _ANY)]) for _ in range(12))
+        redactor = Redactor(private)
+        redacted = redactor.text(text)
+        assert (redactor.leaks(redacted), [one for one in secrets if one in redacted]) == ([], []), text
+
+
+_ANY = string.ascii_letters + string.digits + " \"'\\/&<>%+=:;,.@#?!{}[]()$_-~`|^*é日\t"
+
+
+def _word(dice: random.Random, least: int, most: int, letters: str) -> str:
+    """So many letters, none of them a blank at an end."""
+    return "".join(dice.choice(letters) for _ in range(dice.randint(least, most))).strip().ljust(least, "x")
