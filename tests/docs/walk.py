@@ -112,7 +112,7 @@ class Walk:
         """`up` goes on until it is stopped; a person looks at it until the books are home."""
         with (self.home / "up.log").open("w") as log:
             self._up = subprocess.Popen(shlex.split(line), cwd=self.here, env=self.environ, stdout=log, stderr=log)
-        until(lambda: self._facts().get("done") == 3, 60)
+        until(lambda: self._facts().get("done") == 3, 120)
 
     def _facts(self) -> dict[str, object]:
         time.sleep(0.5)
