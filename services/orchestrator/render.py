@@ -128,7 +128,7 @@ def notes(facts: dict[str, Any]) -> list[str]:
         if stage["paused"]:
             lines.append(audit.pause_sentence(stage["name"], stage.get("pause") or {}))
     lines += [f"What limits the line: {limit}"] if limit else []
-    lines += _grin(facts.get("grin") or {})
+    lines += grin(facts.get("grin") or {})
     if facts["failed"]:
         lines.append(
             "`grin-pipeline failed --by reason` says why, and what to do; `grin-pipeline show BARCODE` tells all."
@@ -144,7 +144,8 @@ def _eta(facts: dict[str, Any]) -> str:
     return f"about {span(facts['eta_seconds'])} to go"
 
 
-def _grin(known: Mapping[str, Any]) -> list[str]:
+def grin(known: Mapping[str, Any]) -> list[str]:
+    """Sentences about GRIN's lists, as a running orchestrator knows them."""
     lists = known.get("lists")
     words = {"available": "available", "in_process": "in process", "converted": "converted", "failed": "failed"}
     counts = [f"{lists[name]:,} {word}" for name, word in words.items() if name in lists] if lists else []

@@ -75,10 +75,15 @@ class Column:
         """The cards of one state."""
         return [card for card in self.cards if card.state == state]
 
+    def count(self, state: str) -> int:
+        """How many tokens are in a state; what lies in the last bucket waits for nothing, and is done."""
+        if state in (DONE, board.WAITING):
+            return int(self.figures[board.WAITING]) if self.done == (state == DONE) else 0
+        return int(self.figures[state])
+
     def more(self, state: str) -> int:
         """How many tokens of a state are on no card of their own."""
-        counted = self.figures.get(board.WAITING if state == DONE else state, 0)
-        return max(0, int(counted) - len(self.of(state)))
+        return max(0, self.count(state) - len(self.of(state)))
 
 
 class Columns:

@@ -15,6 +15,7 @@ from services.orchestrator.causes import Causes
 from services.orchestrator.choosing import DONE
 from services.orchestrator.page import words
 from services.orchestrator.page.columns import Columns
+from services.orchestrator.page.notes import notes, time_to_go
 from services.orchestrator.page.story import details
 from services.orchestrator.view import View
 
@@ -79,15 +80,10 @@ class Look:
         holds = {card.worker: card for column in columns for card in column.of(board.WORKING)}
         causes = self._causes.groups([board.FAILED])
         failed = sorted(causes, key=lambda cause: -cause.count)
-        pieces = {"figures": macros.figures(facts, _notes(facts), age > _OLD and words.ago(age))}
+        pieces = {"figures": macros.figures(facts, time_to_go(facts), notes(facts), age > _OLD and words.ago(age))}
         narrow = (facts.get("limit") or {}).get("stage")
         pieces |= {f"bucket-{column.name}": macros.bucket(column, narrow) for column in columns}
         pieces["failed"] = macros.failed(failed[:_CAUSES], facts["failed"], len(failed) - _CAUSES, self._causes.unread)
         pieces["workers"] = macros.workers(facts["stages"], holds)
-        pieces["table"] = macros.table(facts)
+        pieces["table"] = macros.table(columns)
         return {name: str(html) for name, html in pieces.items()}
-
-
-def _notes(facts: Mapping[str, Any]) -> list[str]:
-    """The sentences of `status`, but for the figures that stand above and the commands that the page itself spares."""
-    return [note for note in render.notes(dict(facts))[1:] if "`grin-pipeline ls`" not in note]

@@ -86,14 +86,17 @@
     const answer = await fetch(href, { headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const story = page.querySelector("main");
+    story.querySelector("input[name=page]")?.remove();
     const close = Object.assign(document.createElement("button"), { type: "button", className: "close", textContent: "Close" });
     close.onclick = () => dialog.close();
     const body = Object.assign(document.createElement("div"), { className: "story" });
     body.append(...story.childNodes);
     // The fields are needed where the buttons are; what is typed stays in them.
-    const heading = body.querySelector("h2");
-    if (heading) heading.after(...shared());
-    else body.prepend(...shared());
+    const [said, form] = [byId("said"), byId("act")];
+    body.prepend(said);
+    const slot = body.querySelector("#act");
+    if (slot) slot.replaceWith(form);
+    else if (form) body.append(form);
     const again = dialog.open;
     dialog.replaceChildren(close, body);
     dialog.dataset.href = href;
