@@ -21,8 +21,8 @@ from services.orchestrator.view import View
 
 # All who look at the page share one look at the board in so many seconds.
 _SHARED = 0.5
-# The loop counts twice a second; figures older than this, in seconds, are told to be old.
-_OLD = 20.0
+# The loop counts twice a second, a very large board seldom; figures older than this, in seconds, are told to be old.
+_OLD = 30.0
 # So many causes are shown, and so many ledgers are read at one look, each of which somebody waits for.
 _CAUSES, _READ = 30, 200
 SIGNS = {

@@ -93,10 +93,9 @@
     body.append(...story.childNodes);
     // The fields are needed where the buttons are; what is typed stays in them.
     const [said, form] = [byId("said"), byId("act")];
-    body.prepend(said);
     const slot = body.querySelector("#act");
-    if (slot) slot.replaceWith(form);
-    else if (form) body.append(form);
+    if (slot) slot.replaceWith(said, form);
+    else body.append(...shared());
     const again = dialog.open;
     dialog.replaceChildren(close, body);
     dialog.dataset.href = href;
