@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common import board, durable
+from common.json_line import json_line
 from common.ledger import Event, last, now
 
 _MAX_PAUSE = 64 * 1024
@@ -43,12 +44,12 @@ def who() -> str:
 def record(root: Path, command: str, **members: object) -> None:
     """Add a line to the operators' log, durable when this returns. Each line is one appending write."""
     members = {key: value for key, value in members.items() if value not in (None, "")}
-    line = json.dumps({"time": now(), "command": command, **members}, ensure_ascii=False, default=str)
+    line = json_line({"time": now(), "command": command, **members})
     durable.make_dirs(root / "logs")
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(root / "logs" / "operators.jsonl", flags, 0o644)
     try:
-        durable.write_all(fd, line.encode("utf-8", "replace") + b"\n")
+        durable.write_all(fd, line.encode() + b"\n")
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -76,7 +77,7 @@ def pause(root: Path, stage: str, by: str, why: str) -> bool:
         return False
     durable.make_dirs(root / "paused")
     facts = {"since": now(), "by": by} | ({"why": why} if why else {})
-    line = json.dumps(facts, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    line = json_line(facts).encode() + b"\n"
     try:
         durable.write_file(root / "paused" / stage, line)
     except OSError as error:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from contextlib import suppress
 
 from common import audit, config
 from common.config import Settings
 from common.errors import ConfigError
+from common.json_line import json_line
 from common.token import TokenError, check_barcode
 from services.orchestrator import terminal, up
 from services.orchestrator.auditing import Audit, Orders, Result, Summary
@@ -93,7 +93,7 @@ def _record(audited: Audit, arguments: argparse.Namespace) -> None:
 
 def _print(result: Result, *, as_json: bool) -> None:
     if as_json:
-        terminal.tell(json.dumps(result.as_dict(), ensure_ascii=False))
+        terminal.tell(json_line(result.as_dict()))
         return
     found = result.found
     end = f"→ {result.done}." if result.done else found.cure
@@ -104,7 +104,7 @@ def _sum_up(summary: Summary, *, as_json: bool) -> None:
     kinds = {kind: summary.kinds[kind] for kind in KINDS if summary.kinds[kind]}
     if as_json:
         figures = {"books": summary.books, "failed": summary.failed, "fixed": summary.fixed, "remain": summary.remain}
-        terminal.tell(json.dumps({"summary": {**figures, "findings": kinds}}))
+        terminal.tell(json_line({"summary": {**figures, "findings": kinds}}))
         return
     told = [f"{terminal.books(summary.books)} of the ledger looked at"]
     told += [f"{count:,} {kind}" for kind, count in kinds.items()] or ["everything agrees"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import webbrowser
@@ -13,6 +12,7 @@ from typing import Any
 
 from common import config
 from common.errors import ConfigError
+from common.json_line import json_line
 from services.orchestrator import terminal
 from services.orchestrator.parsing import add_command
 
@@ -67,7 +67,7 @@ def _login(arguments: argparse.Namespace) -> int:
         code = login.wait_for_code(door, consent, arguments.timeout, terminal.tell, typed)
         credentials = consent.credentials(code)
     login.write(file, credentials)
-    terminal.tell(f"Signed in{' as ' + credentials['account'] if credentials['account'] else ''}; kept in {file}.")
+    terminal.say(f"Signed in{' as ' + credentials['account'] if credentials['account'] else ''}; kept in {file}.")
     terminal.tell("`grin-pipeline auth probe` tells whether GRIN lets this account in.")
     return 0
 
@@ -94,7 +94,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
     facts = probe.describe(config.load(arguments.config, classes=None).grin)
     if arguments.json:
-        terminal.tell(json.dumps(facts, ensure_ascii=False))
+        terminal.tell(json_line(facts))
     else:
         _show(facts)
     return 0 if facts["token"] else 3
@@ -103,12 +103,12 @@ def _status(arguments: argparse.Namespace) -> int:
 def _show(facts: dict[str, Any]) -> None:
     kinds = {"service_account": "a service account's key", "authorized_user": "a person's consent"}
     kinds |= {"client_secret": "a client's secret, for `auth login`"}
-    terminal.tell(f"File:    {facts['file'] or 'none'}{', mode ' + facts['mode'] if facts['mode'] else ''}")
+    terminal.say(f"File:    {facts['file'] or 'none'}{', mode ' + facts['mode'] if facts['mode'] else ''}")
     if facts["kind"]:
-        terminal.tell(f"Kind:    {kinds.get(facts['kind'], facts['kind'])}")
-        terminal.tell(f"Account: {facts['account'] or 'nobody yet'}")
+        terminal.say(f"Kind:    {kinds.get(facts['kind'], facts['kind'])}")
+        terminal.say(f"Account: {facts['account'] or 'nobody yet'}")
     if facts["token"]:
-        terminal.tell(f"Token:   Google gives one, for {facts['expires_in']} seconds.")
+        terminal.say(f"Token:   Google gives one, for {facts['expires_in']} seconds.")
     else:
         terminal.complain(facts["reason"], facts["cure"])
 
@@ -121,7 +121,7 @@ def _probe(arguments: argparse.Namespace) -> int:
         raise ConfigError(["Set global.library: the library's code at GRIN."])
     verdict = probe.probe(settings)
     if arguments.json:
-        terminal.tell(json.dumps(verdict.as_dict(), ensure_ascii=False))
+        terminal.tell(json_line(verdict.as_dict()))
     elif verdict.good:
         terminal.tell(verdict.reason)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -112,7 +111,7 @@ def _named(settings: Settings, given: list[str]) -> Iterator[Iterable[str] | Non
 
 def _tell(arguments: argparse.Namespace, facts: dict[str, object]) -> None:
     if arguments.json:
-        sys.stdout.write(json.dumps(facts, ensure_ascii=False) + "\n")
+        terminal.tell_json(facts)
         return
     for line in _lines(facts, arguments):
         sys.stdout.write(plain(line) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from common import audit, config
 from common.config import Settings
 from common.errors import ConfigError
+from common.json_line import json_line
 from common.token import TokenError, check_barcode
 from services.orchestrator import choosing, pausing, terminal
 from services.orchestrator.choosing import Choice, Chooser, Command, Outcome
@@ -182,7 +182,7 @@ class _Report:
         self.moved, self.others = self.moved + moved, self.others + (not moved)
         self.faults += outcome.fault
         if self.as_json:
-            terminal.tell(json.dumps(outcome.as_dict(), ensure_ascii=False))
+            terminal.tell(json_line(outcome.as_dict()))
         elif moved and self.moved <= _SHOWN:
             terminal.tell(f"{outcome.barcode:<20}  {outcome.bucket:<16}  {outcome.from_} → {outcome.to}")
         elif moved and self.moved == _SHOWN + 1:

@@ -99,8 +99,7 @@ def _tell_status(view: View, *, as_json: bool) -> None:
         terminal.tell_json(facts)
     else:
         terminal.console().print(render.status(facts))
-        for line in render.metrics(facts):
-            terminal.console().print(line, markup=False, soft_wrap=True)
+        _tell(render.metrics(facts))
 
 
 def _watch(view: View, pause: float, *, as_json: bool) -> None:
@@ -187,7 +186,7 @@ def _by_stage(view: View, found: list[Cause], arguments: argparse.Namespace) -> 
 
 def _tell(lines: Iterable[str]) -> None:
     for line in lines:
-        terminal.console().print(line, markup=False, soft_wrap=True)
+        terminal.console().print(render.plain(line), markup=False, soft_wrap=True)
 
 
 def _none(states: list[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import os
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any, TextIO
 from common import board, durable, listing
 from common.config import Settings
 from common.errors import ConfigError
+from common.json_line import json_line
 from common.store import is_url, open_bucket
 from services.orchestrator import terminal
 from services.orchestrator.cli_operate import names, on_a_board
@@ -140,7 +140,7 @@ def _output(target: Path | None) -> Iterator[TextIO]:
 
 def _write(rows: Iterable[Row], stream: TextIO, *, as_json: bool) -> None:
     if as_json:
-        stream.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in rows)
+        stream.writelines(json_line(one) + "\n" for one in rows)
         return
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)

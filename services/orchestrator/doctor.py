@@ -8,7 +8,6 @@ token can have; into the done bucket, a hidden object or file. It leaves nothing
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
@@ -23,6 +22,7 @@ from common import durable
 from common import run as stage_run
 from common.config import Settings
 from common.errors import ConfigError, ourselves
+from common.json_line import json_line
 from services.orchestrator import probes
 from services.orchestrator.findings import MUST, OK, WARNING, Finding
 from services.orchestrator.mounts import judge, mount_of
@@ -64,7 +64,7 @@ def run(
     fine = all(finding.level != MUST for finding in findings)
     if as_json:
         facts = {"findings": [finding.as_dict() for finding in findings], "ok": fine}
-        console.print(Text(json.dumps(facts, ensure_ascii=False)), soft_wrap=True)
+        console.print(Text(json_line(facts)), soft_wrap=True)
     return 0 if fine else 3
 
 

@@ -32,7 +32,7 @@ class Progress:
 
     def say(self, sentence: str) -> None:
         """One sentence, above the table."""
-        self._print(f"{time.strftime('%H:%M:%S')}  {render.plain(sentence)}")
+        self._print(f"{time.strftime('%H:%M:%S')}  {render.short(sentence, 1200)}")
 
     def handler(self) -> logging.Handler:
         """Makes the orchestrator's own warnings visible here."""
@@ -57,7 +57,7 @@ class Progress:
         facts = view.status()
         self._print(render.status(facts))
         if facts["done"]:
-            self._print(f"Finished books are in {_done_bucket(view)}.")
+            self._print(render.plain(f"Finished books are in {_done_bucket(view)}."))
         failed = [row for row in view.rows(states=[board.FAILED]) if row.state == board.FAILED]
         if failed:
             self._print(f"{len(failed)} failed:")

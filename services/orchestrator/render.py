@@ -27,6 +27,12 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else " " if char.isspace() else ascii(char)[1:-1] for char in text)
 
 
+def short(text: str, most: int = 600) -> str:
+    """The same, of a length that a list can bear; `show` and --json have all of it."""
+    line = plain(text)
+    return line if len(line) <= most else f"{line[: most - 2]} …"
+
+
 class PipeConsole(Console):
     """A console whose reader may leave: rich would end the process with an error of its own."""
 
@@ -87,7 +93,7 @@ def status(facts: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [
         table,
         *_flows(facts["stages"]),
-        Text("\n".join(plain(line) for line in notes(facts))),
+        Text("\n".join(short(line, 1200) for line in notes(facts))),
     ]
     # A blank line between them.
     return Group(*[part for each in parts for part in (each, Text(""))][:-1])
@@ -182,7 +188,7 @@ def ls(rows: Iterable[Row], console: Console) -> int:
         since = f"{row_span(row):<9}" if console.is_terminal else f"{row.since}  {row_span(row):<9}"
         parts = [f"{row.bucket:<14}", f"{row.state:<8}", f"{row.barcode:<18}", since, tries, row.worker or ""]
         why = f"{row.reason} → {row.cure}" if row.cure else row.reason
-        line = plain("  ".join(part for part in (*parts, why) if part)).rstrip()
+        line = plain("  ".join(part for part in (*parts, short(why, 1200)) if part)).rstrip()
         console.print(Text(line, style=_COLOURS.get(row.state, "")), soft_wrap=True)
         count += 1
     return count
@@ -197,7 +203,7 @@ def failures(rows: Iterable[Row]) -> list[str]:
     """Each failed book: where, why, and what to do."""
     lines = []
     for row in rows:
-        lines.append(plain(f"  {row.barcode}  in {row.bucket}: {row.reason}"))
+        lines.append(short(f"  {row.barcode}  in {row.bucket}: {row.reason}"))
         if row.cure:
-            lines.append(plain(f"      What to do: {row.cure}"))
+            lines.append(short(f"      What to do: {row.cure}"))
     return lines

@@ -13,7 +13,7 @@ from rich.text import Text
 from common import board
 from services.orchestrator.causes import Cause
 from services.orchestrator.crew import Hand
-from services.orchestrator.render import plain, span
+from services.orchestrator.render import plain, short, span
 from services.orchestrator.shape import COLUMNS, MINUTES, Ages
 
 # So many books are named of each cause; --json names some more.
@@ -28,9 +28,9 @@ def cause(one: Cause, now: float) -> Iterator[str]:
     """A cause as lines: how often and why, what to do, which books, and the command that lets them go on."""
     figure = f"{one.count:>7,}  "
     blank = " " * len(figure)
-    yield figure + plain(one.reason or _NO_REASON)
+    yield figure + short(one.reason or _NO_REASON)
     if one.cure:
-        yield f"{blank}What to do: {plain(one.cure)}"
+        yield f"{blank}What to do: {short(one.cure)}"
     named = ", ".join(one.barcodes[:_NAMED])
     more = f" and {one.count - _NAMED:,} more" if one.count > _NAMED else ""
     when = now - one.since
@@ -46,7 +46,8 @@ def cause(one: Cause, now: float) -> Iterator[str]:
 def retry(one: Cause) -> str:
     """The command that lets the books of a cause go on; empty when there is no single one."""
     name = "release" if set(one.states) == {board.HELD} else "retry"
-    if one.match and one.count > _NAMED:
+    # What cannot be shown cannot be typed.
+    if one.match and one.match.isprintable() and one.count > _NAMED:
         return f"grin-pipeline {name} --reason {shlex.quote(one.match)}"
     if one.count <= len(one.barcodes):
         return f"grin-pipeline {name} {' '.join(shlex.quote(barcode) for barcode in one.barcodes)}"
@@ -58,7 +59,7 @@ def by_stage(name: str, stage: str, causes: Sequence[Cause]) -> Iterator[str]:
     total = sum(one.buckets[name] for one in causes)
     yield f"{plain(stage or 'no stage')}, {plain(name)}: {total:,}"
     for one in sorted(causes, key=lambda each: -each.buckets[name]):
-        yield f"{one.buckets[name]:>7,}  {plain(one.reason or _NO_REASON)}"
+        yield f"{one.buckets[name]:>7,}  {short(one.reason or _NO_REASON)}"
 
 
 # --- shape ----------------------------------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ def workers(hands: Sequence[Hand]) -> RenderableType:
         table.add_column(column, justify="right" if right else "left", overflow="fold")
     for hand in hands:
         table.add_row(*(Text(plain(cell)) for cell in _cells(hand)), style="" if hand.alive else "red")
-    notes = [Text(plain(note), style="yellow") for hand in hands for note in _notes(hand)]
+    notes = [Text(short(note, 1200), style="yellow") for hand in hands for note in _notes(hand)]
     return Group(table, *notes)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from typing import TextIO
 
 from rich.console import RenderableType
 
+from common.json_line import json_line
 from services.orchestrator.render import PipeConsole, plain
 
 
@@ -31,7 +31,7 @@ def complain(*sentences: str) -> None:
 
 def tell_json(facts: object) -> None:
     """A line of JSON on standard output; BrokenPipeError when its reader has left, for then a list is over."""
-    sys.stdout.write(json.dumps(facts, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json_line(facts) + "\n")
 
 
 def show(what: RenderableType) -> None:
