@@ -91,6 +91,11 @@ class Checks:
             return [
                 Discrepancy(barcode, STUCK, detail, "`grin-pipeline audit --fix`, or any seeding, places it.", PLACE)
             ]
+        astray = self.sightings.astray(barcode)
+        if astray is not None:
+            # A new token would be the book's second one once the row is back.
+            cure = "Give that bucket to a stage again, as its input_pipe, or move the token to a bucket of the line."
+            return [Discrepancy(barcode, STUCK, f"its token is in {astray}, which no stage reads any more", cure)]
         detail = "it is registered, and its token is nowhere on the board"
         events = self.sightings.ledger.read(barcode)
         newest = last(events, "registered", "reseeded", "dropped", "released")

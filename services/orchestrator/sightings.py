@@ -64,6 +64,13 @@ class Sightings:
             found[dropped.path] = Sight(dropped.bucket, board.DROPPED, dropped.path, dropped.inode, dropped.mtime)
         return found
 
+    def astray(self, barcode: str) -> Sight | None:
+        """The book's token in a bucket that the configuration does not know any more."""
+        known = {bucket.name for bucket in self.buckets}
+        others = (folder.parent for folder in sorted(self.root.glob(f"*/{board.WORKING}")))
+        found = (sight for other in others if other.name not in known for sight in self._in(other, barcode))
+        return next(found, None)
+
     def _in(self, bucket: Path, barcode: str) -> Iterator[Sight]:
         places = [_sight(bucket, state, barcode) for state in (board.WAITING, *_IN_BUCKETS)]
         claims = listing.claims(bucket, barcode)

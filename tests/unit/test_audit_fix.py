@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from common import audit
+from common import audit, board
 from common.ledger import attempts
 from services.orchestrator.audit_fix import Fixer
 from services.orchestrator.discrepancy import RESEED, STUCK, Discrepancy
@@ -31,6 +31,20 @@ def test_a_book_whose_token_is_nowhere_gets_a_new_one(shelf: Shelf) -> None:
     assert not list((shelf.root / "seeding").iterdir())
     shelf.work("B1")
     assert shelf.audit() == 0
+
+
+@pytest.mark.parametrize("state", [board.WAITING, board.FAILED])
+def test_a_token_in_a_bucket_that_the_line_has_lost(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    """A stage was taken away before its bucket was empty: it is told where the token is, and no second one is made."""
+    shelf.seed("B1")
+    lost = shelf.root / "09_lost"
+    board.prepare(shelf.root, [lost])
+    shelf.token("B1").rename(board.path_of(lost, "B1", state))
+    assert shelf.audit("--fix") == 1
+    assert "09_lost" in capsys.readouterr().out
+    assert len(shelf.line.places("B1")) == 1
 
 
 def test_a_book_that_is_whole_in_the_store_is_not_fetched_again(shelf: Shelf) -> None:
