@@ -45,6 +45,7 @@ _EPILOG = "Exit codes: 0 fine, 1 books failed, 2 usage or configuration, 3 the b
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    terminal.open_closed()
     arguments = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a sign shows a question mark instead.
@@ -113,7 +114,7 @@ def _seed(arguments: argparse.Namespace) -> int:
                 rate = (tally.new + tally.known) / (time.monotonic() - began)
                 terminal.complain(f"{tally.new:,} new, {tally.known:,} known already, {rate:,.0f} a second …")
     would = "would be " if arguments.dry_run else ""
-    terminal.console().print(f"{tally.new:,} {would}seeded in {bucket.name}, {tally.known:,} were known already.")
+    terminal.say(f"{tally.new:,} {would}seeded in {bucket.name}, {tally.known:,} were known already.")
     return 0
 
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from rich.console import RenderableType
 
 from common.json_line import json_line
 from services.orchestrator.render import PipeConsole, plain
+
+
+def open_closed() -> None:
+    """Whoever has closed our output wants none of it: a file that is opened later must not get its number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
 
 
 def tell(line: str) -> None:
