@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from services.orchestrator.view import View
 
 # What is renamed away, to be removed, may for a moment be on its way back: so many seconds it is left alone.
 _SETTLED = 60.0
+_DAY = 86_400.0
 _SCRATCH, _GONE = ".scratch", ".gone-"
 # What may stand in the folder of a book beside what its stages have made.
 _OURS = frozenset({_SCRATCH, ".partial"})
@@ -193,9 +195,12 @@ class Cleaner:
 
     def _homes(self) -> Iterator[Leftover]:
         for parent in dict.fromkeys((_MEMORY, self.settings.global_.temp_dir)):
+            # Other hosts may share a temp_dir, and only this one's processes are known here.
+            old = time.time() - (0 if parent == _MEMORY else _DAY)
             for path in _folders(parent):
-                found = _HOME.fullmatch(path.name)
-                if found and path.lstat().st_uid == os.geteuid() and not Path(f"/proc/{found[1]}").exists():
+                found, figures = _HOME.fullmatch(path.name), path.lstat()
+                ours = figures.st_uid == os.geteuid() and figures.st_mtime <= old
+                if found and ours and not Path(f"/proc/{found[1]}").exists():
                     yield _tree("gpg's home", path, "its process is gone", partial(_rmtree, path))
 
 

@@ -158,3 +158,19 @@ def test_books_of_an_uploader_go_once_they_are_in_the_store(tmp_path: Path) -> N
     Ledger(line.root / "ledger").append("B1", "done", stage="up")
     assert _found(line, "--yes") == [("book's files", "B1")]
     assert (folder.exists(), line.places("B1")) == (False, ["01_b"])
+
+
+def test_homes_of_gpg_where_other_hosts_may_look(tmp_path: Path) -> None:
+    """A home in temp_dir goes when its process is gone and it is a day old: younger ones may be another host's."""
+    temporary = tmp_path / "tmp"
+    line = Line(tmp_path, "", temp_dir=str(temporary)).stage("one", "One", 0)
+    line.seed(["A1"])
+    for name, age in (
+        ("grin-gpg-999999999-old", 90_000),
+        ("grin-gpg-999999999-new", 60),
+        (f"grin-gpg-{os.getpid()}-x", 90_000),
+    ):
+        (temporary / name).mkdir(parents=True)
+        os.utime(temporary / name, (time.time() - age,) * 2)
+    assert _found(line, "--yes") == [("gpg's home", "grin-gpg-999999999-old")]
+    assert sorted(path.name[-3:] for path in temporary.iterdir()) == sorted([f"grin-gpg-{os.getpid()}-x"[-3:], "new"])
