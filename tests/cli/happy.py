@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,15 +95,6 @@ def _try(folder: Path, small: Line, _: Town) -> None:
     assert [path.read_text() for path in (folder / "new").rglob("page")] == ["B1"]
 
 
-def _demo(folder: Path, _: Line, __: Town) -> None:
-    started = time.monotonic()
-    done = warm.run(
-        ["demo", "--folder", str(folder / "demo"), "--books", "1", "--poisoned", "0"], {"PATH": "/usr/bin:/bin"}
-    )
-    assert done.returncode == 0, (time.monotonic() - started, done.stderr)
-    assert len(list((folder / "demo" / "done").glob("*/*.tar.gz"))) == 1
-
-
 def _login(_: Path, __: Line, town: Town) -> None:
     # The town's own simulated Google asks for a person's consent too.
     place = Place(town.folder / "login" / "here", town.grin.told)
@@ -117,6 +107,8 @@ def _login(_: Path, __: Line, town: Town) -> None:
     assert re.search("Signed in.*; kept in ", out)
 
 
+# A whole run, which a test of its own has.
+ELSEWHERE = {"demo": "tests/e2e/test_demo.py"}
 # What is more than a line that is typed: each is given an empty folder, a fresh small line, and the town.
 STORIES: dict[str, Callable[[Path, Line, Town], None]] = {
     "init": _init,
@@ -124,6 +116,5 @@ STORIES: dict[str, Callable[[Path, Line, Town], None]] = {
     "stage": _stage,
     "down": _down,
     "try": _try,
-    "demo": _demo,
     "auth login": _login,
 }

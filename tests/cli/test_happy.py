@@ -10,13 +10,15 @@ import pytest
 
 from tests.cli.boards import CURE, REASON, Town
 from tests.cli.commands import leaves
-from tests.cli.happy import ROWS, STORIES
+from tests.cli.happy import ELSEWHERE, ROWS, STORIES
 from tests.helpers import Line
 
 
 def test_no_command_is_without_its_row() -> None:
     """Whoever adds a command adds its row here."""
-    assert sorted([*ROWS, *STORIES]) == sorted(leaves())
+    assert sorted([*ROWS, *STORIES, *ELSEWHERE]) == sorted(leaves())
+    root = Path(__file__).parents[2]
+    assert all(f'"{words}"' in (root / path).read_text() for words, path in ELSEWHERE.items())
 
 
 @pytest.mark.parametrize("words", ROWS)
