@@ -13,6 +13,7 @@ from tests import warm
 from tests.cli.boards import Town
 from tests.cli.commands import arguments, leaves, parsers
 from tests.cli.wrong import CASES, WITHOUT, Case
+from tests.helpers import Line
 
 ALL = [(words, case) for words, cases in CASES.items() for case in cases]
 
@@ -29,11 +30,11 @@ def said_well(complaint: str) -> bool:
     return bool(sentences) and starts and "Traceback" not in complaint and complaint.rstrip()[-1] in ".?:`"
 
 
-@pytest.mark.parametrize(("words", "case"), ALL, ids=[case.typed for _, case in ALL])
+@pytest.mark.parametrize(("words", "case"), ALL, ids=[f"{case.typed} {case.code}" for _, case in ALL])
 def test_what_cannot_be(words: str, case: Case, town: Town) -> None:
     """It is said what is wrong, and how it is done; standard output stays empty, the board as it was."""
     before = town.tokens()
-    done = town.ask(*shlex.split(case.typed))
+    done = town.ask(*shlex.split(case.typed), **dict(case.environ))
     assert case.typed.startswith(words)
     assert done.returncode == case.code, done.stderr
     assert re.search(case.sentence, done.stderr), done.stderr
@@ -50,3 +51,29 @@ def test_without_a_configuration(words: str, tmp_path: Path) -> None:
     assert "missing.yaml" in done.stderr
     assert said_well(done.stderr), done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+ON_A_BOARD = (
+    "status",
+    "ls",
+    "show",
+    "failed",
+    "shape",
+    "workers",
+    "report",
+    "retry",
+    "hold",
+    "release",
+    "drop",
+    "pause",
+)
+ON_A_BOARD += ("resume", "drain", "down", "clean", "export", "audit")
+
+
+@pytest.mark.parametrize("words", ON_A_BOARD)
+def test_without_a_board(words: str, small: Line) -> None:
+    """Before the first run each command that needs a board says that `up` makes it; code 2, and none is made."""
+    done = small.ask(*arguments(parsers()[words].example))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"There is no board at .*; `grin-pipeline up` makes it.\n", done.stderr), done.stderr
+    assert not small.root.exists()

@@ -15,7 +15,12 @@ class Case(NamedTuple):
     typed: str
     sentence: str
     code: int = 2
+    environ: tuple[tuple[str, str], ...] = ()
 
+
+# GRIN does not answer, there are no credentials: for the board's health a script has code 3.
+_AWAY = (("GRIN_PIPELINE_GRIN__BASE_URL", "http://127.0.0.1:9/libraries"), ("GRIN_PIPELINE_GRIN__TRIES", "1"))
+_NO_KEY = (("GRIN_PIPELINE_GRIN__CREDENTIALS_FILE", "/nowhere/credentials.json"),)
 
 # Each command is tried without a configuration, too: see the test.
 CASES: dict[str, tuple[Case, ...]] = {
@@ -45,12 +50,25 @@ CASES: dict[str, tuple[Case, ...]] = {
     "resume": (Case("resume nowhere", _NO_STAGE),),
     "drain": (Case("drain nowhere", _NO_STAGE), Case("drain --timeout soon", "'soon' is no number of seconds")),
     "auth login": (Case("auth login --client-secret {folder}/missing.json", "missing.json"),),
-    "auth status": (Case("auth status now", "There is one argument too many"),),
-    "auth probe": (Case("auth probe now", "There is one argument too many"),),
+    "auth status": (
+        Case("auth status now", "There is one argument too many"),
+        Case("auth status", "/nowhere/credentials.json", 3, _NO_KEY),
+    ),
+    "auth probe": (
+        Case("auth probe now", "There is one argument too many"),
+        Case("auth probe", "GRIN at 127.0.0.1 cannot be reached", 3, _AWAY),
+    ),
     "audit": (Case("audit a/b", _NO_BARCODE), Case("audit --limit 0", "no whole number from 1 on")),
-    "inventory refresh": (Case("inventory refresh --htm5", "Did you mean `--html`"),),
+    "inventory refresh": (
+        Case("inventory refresh --htm5", "Did you mean `--html`"),
+        Case("inventory refresh", "GRIN at 127.0.0.1 cannot be reached", 3, _AWAY),
+    ),
     "inventory show": (Case("inventory show --list loaned", "There is no 'loaned' for --list. There are: "),),
-    "convert": (Case("convert a/b", _NO_BARCODE), Case("convert --limit 0", "no whole number from 1 on")),
+    "convert": (
+        Case("convert a/b", _NO_BARCODE),
+        Case("convert --limit 0", "no whole number from 1 on"),
+        Case("convert --dry-run", "GRIN at 127.0.0.1 cannot be reached", 3, _AWAY),
+    ),
     "clean": (Case("clean books", "There is one argument too many"),),
     "doctor": (Case("doctor --breif", "Did you mean `--brief`"),),
     "completion": (Case("completion tcsh", "There is no 'tcsh' for SHELL. There are: bash, zsh, fish."),),
