@@ -38,11 +38,12 @@ def _http_url(url: str) -> str:
 
 def _listen(address: str) -> str:
     host, colon, port = address.rpartition(":")
-    if not colon or (":" in host and not host.startswith("[")) or not port.isdecimal() or int(port) > 65535:
+    if not colon or not host or (":" in host and not host.startswith("[")) or not port.isdecimal() or int(port) > 65535:
         raise ValueError("should be HOST:PORT, such as 127.0.0.1:8080")
     return address
 
 
+_SHORTEST_TOKEN = 12
 Size = Annotated[int, BeforeValidator(parse_size)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -204,6 +205,8 @@ class BoardSettings(Section):
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8080"
     """The board's page, /metrics and /healthz of the orchestrator; another port when this one is taken."""
+    hosts: list[str] = []
+    """Names by which the page is opened, besides localhost and addresses: what a proxy or a browser asks for."""
     action_token: SecretStr | None = None
     """What the board's page asks for before it changes anything; without one it only shows."""
     action_token_file: Path | None = None
@@ -220,7 +223,10 @@ class BoardSettings(Section):
         """The action token, its file read anew at each call; None when there is none, and the page only shows."""
         if self.action_token_file is not None and not self.action_token_file.exists():
             return None
-        return _secret(self.action_token, self.action_token_file) or None
+        found = _secret(self.action_token, self.action_token_file) or None
+        if found is not None and len(found) < _SHORTEST_TOKEN:
+            raise ConfigError([f"The action token is too easy to guess: take {_SHORTEST_TOKEN} characters or more."])
+        return found
 
 
 class FilterRow(Section):

@@ -6,7 +6,7 @@ killed after the line and before the rename has moved nothing; the same command,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,13 +34,21 @@ class Order:
 
 
 class Operation:
-    """One command on one board."""
+    """One command on one board; when `enough` says so, it ends before the next handful of books."""
 
-    def __init__(self, settings: Settings, command: Command, chooser: Chooser, order: Order) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        command: Command,
+        chooser: Chooser,
+        order: Order,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.settings = settings
         self.command = command
         self.chooser = chooser
         self.order = order
+        self.enough = enough
         self.ledger = Ledger(settings.global_.pipeline_dir / "ledger")
         self.dropped = settings.global_.pipeline_dir / board.DROPPED
         self._entered: set[Path] = set()
@@ -50,7 +58,7 @@ class Operation:
         """Do it, streamed; each outcome is durable when it is given."""
         with ThreadPoolExecutor(_HANDS) as hands:
             chosen = self.chooser.chosen()
-            while batch := list(islice(chosen, _BATCH)):
+            while not self.enough() and (batch := list(islice(chosen, _BATCH))):
                 yield from self._batch(dict(batch), hands)
         if self.command is DROP and not self.order.dry_run:
             # What a drop that was killed in between has left.

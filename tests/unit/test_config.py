@@ -329,7 +329,7 @@ def test_secrets_handed_over_apart(tmp_path: Path) -> None:
     """A parent takes the secrets out of its children's environment and hands them over in another way."""
     environ = {
         "GRIN_PIPELINE_GLOBAL__GPG_PASSPHRASE": "open sesame",
-        "GRIN_PIPELINE_BOARD": '{"action_token": "t"}',
+        "GRIN_PIPELINE_BOARD": '{"action_token": "a-token-of-ours"}',
         "GRIN_PIPELINE_GLOBAL__GPG_PASSPHRASE_FILE": "/run/secrets/p",
         "GRIN_PIPELINE_GLOBAL__LIBRARY": "X",
         "GPG_PASSPHRASE": "not ours",
@@ -338,7 +338,7 @@ def test_secrets_handed_over_apart(tmp_path: Path) -> None:
     assert list(secrets) == ["GRIN_PIPELINE_GLOBAL__GPG_PASSPHRASE", "GRIN_PIPELINE_BOARD"]
     settings = load(write(tmp_path, EXCERPT), classes=None, environ={}, secrets=secrets)
     assert settings.global_.passphrase() == "open sesame"
-    assert settings.board.token() == "t"
+    assert settings.board.token() == "a-token-of-ours"
 
 
 @pytest.mark.parametrize("text", ["gpg_passphrase: [s3cr3t]", "gpg_passphrase: {s3cr3t: 1}", "gpg_passphrase: 53313"])

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hmac
 import logging
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from common import audit, logs
 from common.config import Settings
 from common.errors import ConfigError
 from common.token import TokenError, check_barcode
 from services.orchestrator import choosing, pausing
-from services.orchestrator.choosing import Choice, Chooser, Command
+from services.orchestrator.choosing import Choice, Chooser, Command, Outcome
 from services.orchestrator.operate import Operation, Order
 from services.orchestrator.render import plain
 from services.orchestrator.terminal import books
@@ -36,9 +36,17 @@ NO_NAME = "Nothing was done: say who you are, for the audit line."
 class Refused(Exception):  # noqa: N818 - said to the person, not an error of the program
     """Why nothing was done: an HTTP code, and a sentence."""
 
-    def __init__(self, code: int, sentence: str) -> None:
+    def __init__(self, code: int, sentence: str, *, guess: bool = False) -> None:
         super().__init__(sentence)
-        self.code = code
+        self.code, self.guess = code, guess
+
+
+@dataclass
+class Done:
+    """What has become of a deed, in sentences, and how many books or stages it has changed."""
+
+    said: list[str]
+    changed: int
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ def deed(
         raise Refused(403, READ_ONLY)
     if not hmac.compare_digest(form.get("token", "").encode("utf-8", "replace"), token.encode()):
         logging.getLogger(logs.NAME).warning(f"Somebody at {client} gave the page a wrong action token.")
-        raise Refused(403, WRONG)
+        raise Refused(403, WRONG, guess=True)
     name = plain(form.get("name", "")).strip()[:_LONGEST_NAME]
     if not name:
         raise Refused(400, NO_NAME)
@@ -72,12 +80,10 @@ def deed(
     return asked
 
 
-def done(settings: Settings, asked: Deed) -> list[str]:
-    """Do it; sentences about what has become of it."""
+def done(settings: Settings, asked: Deed, stopping: threading.Event) -> Done:
+    """Do it; a deed of many books ends when the orchestrator is stopping, and says how far it came."""
     try:
-        if asked.command in _STAGES:
-            return _stage(settings, asked)
-        return _books(settings, asked)
+        return _stage(settings, asked) if asked.command in _STAGES else _books(settings, asked, stopping)
     except ConfigError as error:
         raise Refused(400, f"Nothing was done: {' '.join(error.problems)}") from None
 
@@ -87,7 +93,7 @@ def _same_origin(headers: Mapping[str, str]) -> None:
     origin = headers.get("origin")
     if origin is None and headers.get("sec-fetch-site") not in (None, "same-origin", "none"):
         raise Refused(403, FOREIGN)
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != headers.get("host"):
         raise Refused(403, FOREIGN)
 
 
@@ -109,37 +115,42 @@ def _check(settings: Settings, asked: Deed) -> None:
         raise Refused(400, "Nothing was dropped: tick the box beside the button, too. Its working files would go.")
 
 
-def _stage(settings: Settings, asked: Deed) -> list[str]:
+def _stage(settings: Settings, asked: Deed) -> Done:
     said: list[str] = []
     names = pausing.meant(settings, [asked.thing] if asked.thing else [])
+    before = [audit.paused(settings.global_.pipeline_dir, name) is not None for name in names]
     work = pausing.Pausing(settings, names, asked.by, asked.why, said.append)
     work.pause() if asked.command == "pause" else work.resume()
-    return said
+    return Done(said, before.count(asked.command == "resume"))
 
 
-def _books(settings: Settings, asked: Deed) -> list[str]:
+def _books(settings: Settings, asked: Deed, stopping: threading.Event) -> Done:
     many = asked.command == "retry-reason"
     command = choosing.RETRY if many else choosing.COMMANDS[asked.command]
     choice = Choice(reason=asked.thing) if many else Choice(names=[asked.thing])
-    moved, said = 0, []
-    others = 0
+    work = Operation(settings, command, Chooser(settings, command, choice), Order(asked.by, asked.why), stopping.is_set)
+    result, others = Done([], 0), 0
     try:
-        for outcome in Operation(
-            settings, command, Chooser(settings, command, choice), Order(asked.by, asked.why)
-        ).run():
-            moved += outcome.done
+        for outcome in work.run():
+            result.changed += outcome.done
             others += not outcome.done
-            if not outcome.done and others <= _TOLD:
-                said.append(f"{outcome.barcode}: {outcome.reason}")
-            elif outcome.done and not many:
-                where = f" in {outcome.bucket}" if outcome.to != "dropped" else ""
-                said.append(f"{outcome.barcode} was {outcome.from_}; it is {outcome.to}{where} now.")
+            if not many or (not outcome.done and others <= _TOLD):
+                result.said.append(_told(outcome))
     finally:
-        _record(settings, command, asked, moved, others)
+        _record(settings, command, asked, result.changed, others)
+    if stopping.is_set():
+        result.said.append("The orchestrator is stopping: what was left stays as it was.")
     if many:
         stayed = f"; {others:,} stayed as they are" if others else ""
-        said.insert(0, f"{books(moved)} to be tried again, now{stayed}.")
-    return said
+        result.said.insert(0, f"{books(result.changed)} to be tried again, now{stayed}.")
+    return result
+
+
+def _told(outcome: Outcome) -> str:
+    if not outcome.done:
+        return f"{outcome.barcode}: {outcome.reason}"
+    where = f" in {outcome.bucket}" if outcome.to != "dropped" else ""
+    return f"{outcome.barcode} was {outcome.from_}; it is {outcome.to}{where} now."
 
 
 def _record(settings: Settings, command: Command, asked: Deed, moved: int, others: int) -> None:

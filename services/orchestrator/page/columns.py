@@ -21,7 +21,7 @@ _CARDS = {board.WORKING: 16, board.FAILED: 6, board.HELD: 6, board.DEFERRED: 6, 
 # From these shares of a WIP limit on, in per cent, a bar is yellow, and red.
 _YELLOW, _RED = 61, 86
 _WITH_REASON = (board.FAILED, board.HELD, board.DEFERRED)
-_REMEMBERED = 4_096
+_REMEMBERED, _LONGEST = 4_096, 2_000
 Facts = Mapping[str, Any]
 
 
@@ -137,7 +137,7 @@ class Columns:
                 found, _ = audit.reason(self.view.ledger.read(barcode), state)
             except OSError as error:
                 found = f"Its ledger cannot be read: {error}."
-            self._reasons[path, mtime] = found
+            self._reasons[path, mtime] = found[:_LONGEST]
         return self._reasons[path, mtime]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import socket
 import threading
 import time
@@ -10,11 +11,15 @@ import time
 import uvicorn
 
 from common import logs
+from common.errors import ConfigError
 from services.orchestrator.page.app import Page
 
 # Whoever still listens to the live board when it ends is given so long, in seconds.
 _GRACE = 1
 _START = 10.0
+# Connections at once: more are turned away, so that the loop always has files that it can open.
+_MOST = 256
+_NEVER = logging.CRITICAL + 1
 
 
 class PageServer:
@@ -25,14 +30,19 @@ class PageServer:
         self._socket = _bound(host.strip("[]"), port)
         self.port = int(self._socket.getsockname()[1])
         # What goes wrong in an answer stands in the orchestrator's log, with its traceback.
-        theirs = logging.getLogger("uvicorn.error")
-        theirs.parent = logging.getLogger(logs.NAME)
-        theirs.setLevel(logging.ERROR)
+        for name, level in (("uvicorn.error", logging.ERROR), ("asyncio", logging.ERROR), ("python_multipart", _NEVER)):
+            theirs = logging.getLogger(name)
+            theirs.parent = logging.getLogger(logs.NAME)
+            theirs.setLevel(level)
+        _more_descriptors()
         config = uvicorn.Config(
             page.app(),
             access_log=False,
             log_config=None,
             server_header=False,
+            # An address that a client may choose is no address for the audit line.
+            proxy_headers=False,
+            limit_concurrency=_MOST,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
         )
@@ -55,6 +65,13 @@ class PageServer:
             time.sleep(0.005)
 
 
+def _more_descriptors() -> None:
+    """As many open files as this process may have: each reader of the page is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in (port, 0):
@@ -62,10 +79,11 @@ def _bound(host: str, port: int) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             made.bind((host, number))
-        except OSError:
+        except OSError as error:
             made.close()
             if number == 0:
-                raise
+                cure = "Name an address of this machine, such as 127.0.0.1:8080."
+                raise ConfigError([f"The page cannot listen at board.listen, {host}:{port}: {error}. {cure}"]) from None
         else:
             return made
     raise AssertionError("unreachable")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,6 +15,8 @@ from services.orchestrator.view import Row, View
 
 # So many rows of a bucket are listed, and so many of a book's events; `ls` and `show` have all.
 _ROWS, _EVENTS = 200, 500
+# So many details of an event are told, and so many characters of all events: a page is for reading.
+_DETAILS, _CHARACTERS = 40, 400_000
 # Members of an event that are told in its sentence, and what only the board itself needs.
 _OWN = frozenset({"time", "event", "stage", "attempt", "seconds", "reason", "cure", "version", "claim", "token"})
 _BYTES = frozenset({"size", "bytes_in", "bytes_out", "bytes"})
@@ -58,8 +60,17 @@ def story(view: View, barcode: str) -> Story:
         for place in found
     ]
     reason, cure = audit.reason(events, found[0].state) if found else ("", "")
-    shown = list(reversed(events[-_EVENTS:]))
+    shown = list(_newest(events[-_EVENTS:]))
     return Story(barcode, places, reason, cure, shown, len(events) - len(shown))
+
+
+def _newest(events: list[Event]) -> Iterator[Event]:
+    room = _CHARACTERS
+    for event in reversed(events):
+        yield event
+        room -= len(str(event))
+        if room < 0:
+            return
 
 
 def details(event: Event) -> list[tuple[str, str]]:
@@ -67,7 +78,8 @@ def details(event: Event) -> list[tuple[str, str]]:
     facts = event.get("facts")
     found = [(key, value) for key, value in event.items() if key not in _OWN and key != "facts"]
     found += list(facts.items()) if isinstance(facts, Mapping) else []
-    return [(str(key), _told(str(key), value)) for key, value in found if value not in (None, "", [], {}, 0)]
+    told = ((str(key), _told(str(key), value)) for key, value in found if value not in (None, "", [], {}, 0))
+    return list(islice(told, _DETAILS))
 
 
 def _told(key: str, value: object) -> str:

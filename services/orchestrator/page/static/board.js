@@ -25,6 +25,8 @@
       old.replaceWith(made.content.firstElementChild);
     }
     document.querySelectorAll(".wide").forEach((box, i) => { box.scrollLeft = scrolled.get(i) || 0; });
+    // A token was made since this page was loaded: its buttons need the form.
+    if (document.querySelector('button[form="act"]') && !byId("act")) location.reload();
     if (again && !focused.isConnected) document.querySelector(again)?.focus({ preventScroll: true });
   }
 
@@ -69,14 +71,38 @@
     return found;
   }
 
+  // While somebody presses or marks something, it stays where it is: what has changed meanwhile is put in place after.
+  let pressed = false;
+  let waiting = {};
+  const flush = () => {
+    if (pressed || !getSelection().isCollapsed || !Object.keys(waiting).length) return;
+    const pieces = waiting;
+    waiting = {};
+    apply(pieces);
+  };
+  addEventListener("pointerdown", () => { pressed = true; }, true);
+  for (const kind of ["pointerup", "pointercancel"]) {
+    // The click comes after it, and goes first.
+    addEventListener(kind, () => setTimeout(() => { pressed = false; flush(); }), true);
+  }
+  document.addEventListener("selectionchange", flush);
+
+  let stream = null;
+  // A browser opens only six connections to one server: a page that nobody sees gives its own back.
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) listen();
+    else if (stream) stream = stream.close();
+  });
+
   function listen() {
-    const stream = new EventSource("/events");
+    if (stream && stream.readyState !== EventSource.CLOSED) return;
+    stream = new EventSource("/events");
     stream.onopen = () => { live.className = "on"; live.textContent = "live"; live.title = "Reload"; };
-    stream.onmessage = (event) => apply(JSON.parse(event.data));
-    stream.onerror = () => {
+    stream.onmessage = (event) => { Object.assign(waiting, JSON.parse(event.data)); flush(); };
+    stream.onerror = ({ target }) => {
       live.className = "off";
       live.textContent = `not live since ${new Date().toLocaleTimeString()}: the orchestrator does not answer`;
-      if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+      if (target.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
     };
   }
 
@@ -123,10 +149,10 @@
     const fields = new URLSearchParams(new FormData(event.target, event.submitter));
     event.submitter.disabled = true;
     try {
-      const answer = await fetch("/act", { method: "POST", headers: { Accept: "application/json" }, body: fields });
+      const answer = await fetch("/act", { method: "POST", headers: { Accept: "application/json" }, body: fields, signal: AbortSignal.timeout(40000) });
       say((await answer.json()).said);
     } catch {
-      say(["Nothing was done, as far as this page knows: the orchestrator does not answer."]);
+      say(["This page was told nothing of what was done: the orchestrator does not answer. Look again in a moment."]);
     }
     event.submitter.disabled = false;
     if (dialog?.open) await open(dialog.dataset.href);
