@@ -83,7 +83,7 @@ class Town(Pipeline):
 def made(folder: Path, grin: Grin) -> Town:
     """That board: GRIN's books have been delivered, or have failed, by real stages."""
     town = Town(folder, grin)
-    code = town.drain("--from", "converted", "--limit", "2")
+    code = town.drain("--from", "converted", "--limit", "1")
     assert code in (0, 1), town.log()
     town.ask("inventory", "refresh").check_returncode()
     town.furnish()
