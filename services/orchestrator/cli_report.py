@@ -22,6 +22,7 @@ from common.store import is_url, open_bucket
 from services.orchestrator import terminal
 from services.orchestrator.cli_operate import names, on_a_board
 from services.orchestrator.drafts import draft, keep, sweep
+from services.orchestrator.render import plain
 from services.orchestrator.report import COLUMNS, Report, Row, Wish, row
 from services.orchestrator.report_store import Records
 from services.orchestrator.seeding import bucket_for
@@ -144,8 +145,11 @@ def _write(rows: Iterable[Row], stream: TextIO, *, as_json: bool) -> None:
         return
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)
-    writer.writerows(map(_cell, one.values()) for one in rows)
+    # A terminal obeys what a file only keeps.
+    shown = plain if stream.isatty() else str
+    writer.writerows((_cell(value, shown) for value in one.values()) for one in rows)
 
 
-def _cell(value: Any) -> Any:
-    return "; ".join(value) if isinstance(value, list) else value
+def _cell(value: Any, shown: Callable[[str], str]) -> Any:
+    text = "; ".join(value) if isinstance(value, list) else value
+    return shown(text) if isinstance(text, str) else text

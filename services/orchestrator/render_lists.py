@@ -106,7 +106,9 @@ def workers(hands: Sequence[Hand]) -> RenderableType:
         right = column in ("pid", "for", "heartbeat")
         table.add_column(column, justify="right" if right else "left", overflow="fold")
     for hand in hands:
-        table.add_row(*(Text(plain(cell)) for cell in _cells(hand)), style="" if hand.alive else "red")
+        table.add_row(
+            *(Text("\n".join(map(plain, cell.split("\n")))) for cell in _cells(hand)), style="" if hand.alive else "red"
+        )
     notes = [Text(short(note, 1200), style="yellow") for hand in hands for note in _notes(hand)]
     return Group(table, *notes)
 
