@@ -14,5 +14,10 @@ def json_line(facts: object) -> str:
     return line if line.isprintable() else "".join(char if char.isprintable() else _escaped(char) for char in line)
 
 
+def encodable(text: str) -> str:
+    """The text with halves of characters, which no UTF-8 can hold, written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _escaped(char: str) -> str:
     return json.dumps(char)[1:-1]

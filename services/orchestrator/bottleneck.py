@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.config import Settings
-from services.orchestrator.flow import DAY, RECENT, is_sane
+from services.orchestrator.flow import DAY, RECENT, is_rate
 
 # What a stage lets through is told in these windows, the later ones only where the earlier say nothing.
 _WINDOWS = (RECENT[0], DAY[0])
@@ -115,7 +115,7 @@ def _flow(told: object, stage: str) -> dict[str, float | None] | None:
     figures = told.get(stage) if isinstance(told, Mapping) else None
     if not isinstance(figures, Mapping):
         return None
-    return {name: figures.get(name) if is_sane(figures.get(name)) else None for name in (*RECENT, *DAY)}
+    return {name: figures.get(name) if is_rate(figures.get(name)) else None for name in (*RECENT, *DAY)}
 
 
 def _books(count: int) -> str:

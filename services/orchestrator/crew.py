@@ -66,14 +66,13 @@ class Hand:
 
 def crew(view: View) -> list[Hand]:
     """Every worker that has a heartbeat file or a claim: in the order of the line, the orchestrators last."""
-    limit = view.settings.global_.reap_after
     seen = {worker.worker: worker for worker in view.workers()}
     holds = _holds(view)
     buckets = {row.name: row.input_pipe.name for row in view.settings.filters}
     # A worker brings back what lies in its own stage's bucket, an orchestrator what lies anywhere.
     reapers: dict[str, str] = {}
     for worker in seen.values():
-        if worker.age <= limit:
+        if view.is_live(worker):
             stage = str(worker.facts.get("stage"))
             for bucket in buckets.values() if stage == "orchestrator" else filter(None, [buckets.get(stage)]):
                 reapers.setdefault(bucket, worker.worker)
@@ -87,7 +86,7 @@ def _hand(view: View, name: str, seen: Seen | None, holds: tuple[Hold, ...], rea
     if not isinstance(facts.get("stage"), str):
         stages = (row.name for row in view.settings.filters if holds and row.input_pipe.name == holds[0].bucket)
         facts["stage"] = next(stages, "")
-    alive = seen is not None and seen.age <= view.settings.global_.reap_after
+    alive = seen is not None and view.is_live(seen)
     paused = facts["stage"] in {row.name for row in view.settings.filters} and (
         audit.paused(view.root, facts["stage"]) is not None
     )

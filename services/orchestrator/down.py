@@ -134,8 +134,8 @@ class Down:
         report.elsewhere = self._elsewhere([*before, *now])
 
     def _elsewhere(self, here: Sequence[Process]) -> list[Seen]:
-        names, limit = {process.seen.worker for process in here}, self.settings.global_.reap_after
-        fresh = [worker for worker in self.view.workers() if worker.age <= limit and worker.worker not in names]
+        names = {process.seen.worker for process in here}
+        fresh = [one for one in self.view.workers() if self.view.is_live(one) and one.worker not in names]
         alike = [worker for worker in fresh if worker.facts.get("host") == socket.gethostname()]
         return [worker for worker in fresh if worker not in alike] + self._beating(alike)
 

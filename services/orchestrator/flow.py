@@ -24,7 +24,7 @@ _GAP = 600.0
 _GONE = 3600.0
 # (A step, and for how long steps are kept.)
 _RECENT, _DAY = (60, 900), (300, 86_400)
-_ABSURD = 2**53
+_ABSURD, _SLOWEST = 2**53, 1e-6
 _MOST_BYTES = 4 * 2**20
 
 # The members of a stage's rates: over the last quarter of an hour, and over the last day.
@@ -176,6 +176,11 @@ def _told(facts: Mapping[str, Any]) -> tuple[int, int] | None:
 def is_sane(figure: object) -> bool:
     """Whether it is a number that can be reckoned with."""
     return isinstance(figure, int | float) and not isinstance(figure, bool) and 0 <= figure < _ABSURD
+
+
+def is_rate(figure: object) -> bool:
+    """Whether a time can be reckoned from it: one book in a hundred years and nothing at all are two things."""
+    return is_sane(figure) and (figure == 0 or float(figure) >= _SLOWEST)  # type: ignore[arg-type]
 
 
 def _sane(figure: Any) -> float:

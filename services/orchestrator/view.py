@@ -13,9 +13,11 @@ from typing import Any
 from common import audit, board, durable, listing
 from common.config import Settings
 from common.heartbeat import Seen, seen
+from common.json_line import encodable
 from common.ledger import Event, Ledger, attempts
 from services.orchestrator import bottleneck
 from services.orchestrator.census import WINDOW, Depth, Oldest, mtime_of
+from services.orchestrator.told import typed
 
 # With more books done than this, throughput is what the running orchestrator has counted.
 _MANY = 50_000
@@ -131,7 +133,7 @@ class View:
 
     def _counted_per_hour(self) -> float | None:
         rates = (worker.facts.get("books_per_hour") for worker in self.live("orchestrator"))
-        return next((float(rate) for rate in rates if isinstance(rate, int | float)), None)
+        return next((float(rate) for rate in rates if rate is not None), None)
 
     def _told(self, what: str, crew: Sequence[Seen]) -> Any:
         """What a running orchestrator knows of GRIN's lists, or of the flow; None when none looks."""
@@ -139,9 +141,10 @@ class View:
         return next((known for known in facts if isinstance(known, dict)), None)
 
     def workers(self) -> list[Seen]:
-        """All workers that have a heartbeat file."""
+        """All workers that have a heartbeat file, each with the facts that are of their right types."""
         folder = self.root / "workers"
-        return list(seen(folder, self.now())) if folder.is_dir() else []
+        found = seen(folder, self.now()) if folder.is_dir() else ()
+        return [Seen(worker.worker, worker.age, typed(worker.facts)) for worker in found]
 
     def now(self) -> float:
         """The file server's time, which all mtimes are: a nameless file tells it."""
@@ -152,9 +155,12 @@ class View:
 
     def live(self, stage: str, crew: Sequence[Seen] | None = None) -> list[Seen]:
         """The workers of a stage whose heartbeat is fresh, of those seen a moment ago or of all as they are now."""
-        limit = self.settings.global_.reap_after
         seen_now = self.workers() if crew is None else crew
-        return [w for w in seen_now if w.facts.get("stage") == stage and w.age <= limit]
+        return [w for w in seen_now if w.facts.get("stage") == stage and self.is_live(w)]
+
+    def is_live(self, worker: Seen) -> bool:
+        """Whether its heartbeat is fresh; one from the future, which a copied or touched file has, never would end."""
+        return abs(worker.age) <= self.settings.global_.reap_after
 
     def rows(self, bucket: str | None = None, states: Sequence[str] = board.STATES) -> Iterator[Row]:
         """A row a token. Without a bucket's name, of all buckets but the last: what is done is not in the way."""
@@ -229,7 +235,7 @@ class View:
 
 def _worker(worker: Seen) -> dict[str, Any]:
     facts = {key: worker.facts.get(key) for key in ("host", "pid", "port", "metrics", "started", "version")}
-    return {"worker": worker.worker, "heartbeat_age": round(worker.age, 1), **facts}
+    return {"worker": encodable(worker.worker), "heartbeat_age": round(worker.age, 1), **facts}
 
 
 def _unreadable(error: OSError) -> Event:
