@@ -9,13 +9,15 @@ import json
 import os
 import pwd
 import socket
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common import board, durable
-from common.json_line import json_line
-from common.ledger import Event, last, now
+from common.heartbeat import peek
+from common.json_line import encodable, json_line
+from common.ledger import Event, now
 
 _MAX_PAUSE = 64 * 1024
 # The events that may be why a token lies in a state. What ends a reason stands there too, and gives none.
@@ -26,6 +28,8 @@ _WHY = {
     board.HELD: ("held", "failed"),
     board.DROPPED: ("dropped",),
 }
+# What a command that could not move a book had announced; other lines `unchanged` name the event themselves.
+_EVENTS = {"retry": "retried", "hold": "held", "release": "released", "drop": "dropped"}
 _PAST = {"held": "Held", "dropped": "Dropped"}
 
 
@@ -57,7 +61,8 @@ def record(root: Path, command: str, **members: object) -> None:
 
 def reason(events: Sequence[Event], state: str) -> tuple[str, str]:
     """Why a token lies in this state, and what a person can do: as `ls` shows it and `--reason` looks for it."""
-    why = last(events, *_WHY.get(state, ())) or {}
+    kinds = _WHY.get(state, ())
+    why = next((event for event in _happened(events) if event["event"] in kinds and "late" not in event), {})
     kind = why.get("event")
     if state == board.WAITING and kind not in ("redo", "halted"):
         return "", ""
@@ -66,6 +71,25 @@ def reason(events: Sequence[Event], state: str) -> tuple[str, str]:
     by = f" by {why['by']}" if why.get("by") else ""
     told = f": {why['why']}" if why.get("why") else "."
     return f"{_PAST[kind]}{by}{told}", "`grin-pipeline release` lets it go on."
+
+
+def _happened(events: Sequence[Event]) -> Iterator[Event]:
+    """The newest first, without the moves that somebody announced and did not make, which a line `unchanged` says.
+
+    Before it gives up, a command may have announced its move anew from each place to which the token had gone on.
+    """
+    unmade, places = Counter[tuple[str, str]](), Counter[tuple[str, ...]]()
+    for event in reversed(events):
+        by, kind = str(event.get("by")), event["event"]
+        if kind == "unchanged":
+            command = str(event.get("command"))
+            unmade[by, _EVENTS.get(command, command)] += 1
+            continue
+        place = (by, kind, str(event.get("bucket")), str(event.get("from")))
+        if places[place] < unmade[by, kind]:
+            places[place] += 1
+            continue
+        yield event
 
 
 # --- pauses ---------------------------------------------------------------------------------------------------------
@@ -107,14 +131,12 @@ def paused(root: Path, stage: str) -> Mapping[str, Any] | None:
     if not path.exists():
         return None
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            facts = json.loads(os.read(fd, _MAX_PAUSE))
-        finally:
-            os.close(fd)
+        # Never through a link: what it leads to is shown to whoever looks at the board.
+        facts = json.loads(peek(path, _MAX_PAUSE)[1])
     except (OSError, ValueError, RecursionError):
         return {}
-    return facts if isinstance(facts, dict) else {}
+    told = facts if isinstance(facts, dict) else {}
+    return {name: encodable(told[name]) for name in ("since", "by", "why") if isinstance(told.get(name), str)}
 
 
 def pause_sentence(stage: str, facts: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A file in workers/ may be anybody's and hold anything: what is strange in it counts as not told, and breaks nothing."""
+"""Files in workers/ may be anybody's and hold anything: what is strange counts as not told, and breaks nothing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def test_grins_lists_of_the_wrong_type(shown: Shown, what: str) -> None:
         assert isinstance(known.get("trouble", ""), str)
 
 
-@pytest.mark.parametrize("rate", [1e-320, 1e-9, float("nan"), float("inf"), 10**400, -1, True, "9"])
+@pytest.mark.parametrize(
+    "rate", [1e-320, 1e-9, float("nan"), float("inf"), pytest.param(10**400, id="huge"), -1, True, "9"]
+)
 def test_a_rate_that_nothing_can_be_reckoned_from(shown: Shown, rate: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is unknown, and so is the time to go: of a stage's flow, and of the whole line's on a board of very many."""
     monkeypatch.setattr(view, "_MANY", 0)

@@ -267,3 +267,23 @@ def test_reasons(state: str, kinds: list[str], reason: str) -> None:
     """The reason of a token is the newest event that can have brought it where it is."""
     events = [{"event": kind, "reason": f"{kind}!"} for kind in kinds]
     assert audit.reason(events, state)[0] == reason
+
+
+HELD = {"event": "held", "bucket": "00_b", "from": "waiting"}
+LOST = {"event": "unchanged", "command": "hold"}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [HELD | {"by": "P0"}, HELD | {"by": "P2"}, LOST | {"by": "P2"}],
+        [HELD | {"by": "P2"}, HELD | {"by": "P0"}, LOST | {"by": "P2"}],
+        [HELD | {"by": "P2"}, HELD | {"by": "P0"}, HELD | {"by": "P2", "from": "working"}, LOST | {"by": "P2"}],
+        [HELD | {"by": "P0"}, HELD | {"by": "P0"}, LOST | {"by": "P0"}],
+        [HELD | {"by": "P2"}, LOST | {"by": "P2"}, HELD | {"by": "P0"}],
+        [HELD | {"by": "P0"}, {"event": "retried", "by": "P0"}, LOST | {"by": "P0", "command": "retry"}],
+    ],
+)
+def test_two_people_hold_one_book(events: list[dict[str, str]]) -> None:
+    """It is held by whoever moved it, whatever the others had announced before a line said that nothing came of it."""
+    assert audit.reason(events, "held")[0] == "Held by P0."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -109,3 +110,20 @@ def test_no_board_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert main([command, "--config", str(line.config), *(["--all"] if command == "retry" else [])]) == 2
     assert capsys.readouterr().err.count("There is no board at") == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "their_module.py"]
+
+
+def test_a_pause_is_told_from_its_own_file_alone(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """A link, a folder or a FIFO in a pause's place pauses the stage and tells nothing; of a file three texts count."""
+    secret = bench.root / "secret"
+    secret.write_text('{"by": "nobody", "refresh_token": "geheim"}')
+    path = bench.root / "paused" / "one"
+    told = []
+    for make in (lambda: path.symlink_to(secret), path.mkdir, lambda: os.mkfifo(path), lambda: secret.rename(path)):
+        make()
+        bench.run("status", "--json")
+        told.append(json.loads(capsys.readouterr().out)["stages"][0]["pause"])
+        assert bench.run("resume", "one") == 0
+        capsys.readouterr()
+    assert told == [{}, {}, {}, {"by": "nobody"}]
+    path.write_text('{"by": "a \\ud83d", "why": ["x"], "since": 5}')
+    assert audit.paused(bench.root, "one") == {"by": "a \\ud83d"}
