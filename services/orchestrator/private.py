@@ -36,6 +36,9 @@ PUBLIC_HOST = re.compile(
     r"(?:^|\.)(?:google|googleapis)\.com$|^localhost$|^127\.|^0\.0\.0\.0$|^\[?::1?\]?$", re.IGNORECASE
 )
 _WORKER = r"-([A-Za-z0-9_-]{1,60}?)-[0-9]+-[0-9a-f]{8}\b"
+# As the board's page names whoever does something there, alone and within a reason.
+_ON_PAGE = r" \(page, [^()]*\)"
+_BY = re.compile(rf"\bby ([^\n]{{2,200}}?){_ON_PAGE}")
 
 
 @dataclass
@@ -61,6 +64,8 @@ class Private:
             for value in facts:
                 self.learn(value)
         elif isinstance(facts, str):
+            for found in _BY.finditer(facts) if " (page, " in facts else ():
+                self._somebody(found[1])
             for stage in (*self.stages, "orchestrator"):
                 for found in re.finditer(re.escape(stage) + _WORKER, facts) if stage in facts else ():
                     self.host(found[1])
@@ -77,10 +82,18 @@ class Private:
             self.hosts |= {name, re.sub(r"[^A-Za-z0-9_-]", "-", name)[:60]}
 
     def _person(self, who: object) -> None:
-        name, at, host = str(who or "").partition("@")
+        told = str(who or "")
+        if named := re.fullmatch(rf"(.*?){_ON_PAGE}", told, re.DOTALL):
+            self._somebody(named[1])
+            return
+        name, at, host = told.partition("@")
         if at:
             self.host(host)
-            self.people |= {name} - _NOBODY if len(name) > 1 and not name.isdigit() else set()
+            self._somebody(name)
+
+    def _somebody(self, name: str) -> None:
+        ours = {*_NOBODY, *self.stages}
+        self.people |= {name} if len(name) > 1 and not name.isdigit() and name.lower() not in ours else set()
 
 
 def is_secret(name: str) -> bool:

@@ -41,10 +41,12 @@ _CODE = re.compile(
 _SYSTEM = ("/usr/", "/bin/", "/lib", "/proc/", "/dev/", "/sys/", "/etc/ssl")
 _OWN_PAGES = re.compile(r"/(?:metrics|healthz|readyz|events|act|book)\b[^/]*$")
 _MAIL = re.compile(r"(?<![\w<])[\w.+%-]+@[\w-]+(?:\.[\w-]+)*")
+_IPV4 = r"\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)"
 _ADDRESS = re.compile(
-    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)|(?:[0-9A-Fa-f]{1,4}::?){3,7}[0-9A-Fa-f]{1,4}(?![\w:]))"
+    rf"(?<![\w.:])(?:{_IPV4}|(?:[0-9A-Fa-f]{{1,4}}(?::[0-9A-Fa-f]{{1,4}}){{0,6}})?::(?:[0-9A-Fa-f]{{1,4}}:){{0,6}}"
+    rf"(?:{_IPV4}|[0-9A-Fa-f]{{1,4}}(?![\w:]))|(?:[0-9A-Fa-f]{{1,4}}::?){{3,7}}[0-9A-Fa-f]{{1,4}}(?![\w:]))"
 )
-_LOCAL = re.compile(r"(?:127\.|0\.0\.0\.0|localhost)")
+_LOCAL = re.compile(r"(?:::ffff:)?127\.|0\.0\.0\.0|localhost|::1$")
 # A name on the network; the ends of files' names are others.
 _NETWORK = re.compile(
     r"(?<![\w.<-])(?:[A-Za-z0-9-]+\.)+(?:local|localdomain|internal|intranet|lan|corp|svc|edu|org|net|com|gov|eu|ac\.[a-z]{2})"
@@ -72,6 +74,8 @@ class Redactor:
         self._forget(_any({one for one in private.secrets if len(one) < _SHORT}, r"(?<!\w)", r"(?!\w)"), GONE)
         self._paths = _any(self._places, "", r"(?![\w-])")
         self._hosts = _any(private.hosts, r"(?i:(?<![A-Za-z0-9<])", r"(?![A-Za-z0-9]))")
+        # A name of several words may hold what looks like something else.
+        self._names = _any({one for one in private.people if " " in one}, r"(?<![A-Za-z0-9<])", r"(?![A-Za-z0-9])")
         self._people = _any(private.people, r"(?<![A-Za-z0-9<])", r"(?![A-Za-z0-9])")
 
     def value(self, facts: Any, name: str = "") -> Any:
@@ -103,6 +107,7 @@ class Redactor:
         text = _QUOTED_PATH.sub(lambda found: f"{found[1]}{self._path(found[2])}{found[1]}", text)
         text = _PATH.sub(lambda found: self._path(found[0]), text)
         text = _DENSE.sub(lambda _: self._count("secret", GONE), text)
+        text = self._names.sub(lambda found: self._numbered("person", found[0]), text)
         text = _MAIL.sub(lambda found: self._numbered("person", found[0]), text)
         text = self._hosts.sub(lambda found: self._numbered("host", found[0].lower()), text)
         text = _NETWORK.sub(self._network, text)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from common import board
+from common import audit, board
 from common.heartbeat import Heartbeat
 from common.ledger import Ledger
 from services.orchestrator.redact import Redactor
@@ -76,6 +76,9 @@ class Canaries:
         worker = f"one-{self('dead_host')}-12-0a1b2c3d"
         ledger.append(_BOOK, "failed", stage="one", worker=worker, reason="\n".join(said), cure="Mend it.")
         ledger.append(_BOOK, "retried", by=f"{self('person')}@{self('desk')}", why=f"{self('person')} said so")
+        by = f"{self('first')} {self('last')} (page, 10.20.30.40)"
+        ledger.append(_BOOK, "held", by=by, why=f"{self('first')} {self('last')} said so")
+        audit.record(self.line.root, "hold", by=f"{self('other')} {self('visitor')} (page, 2001:db8::7)")
 
     def _log(self) -> None:
         root = self.line.root
@@ -104,10 +107,18 @@ def test_nothing_private_leaves(tmp_path: Path) -> None:
     told = canaries.line.ask("export", "--output", str(target))
     assert told.returncode == 0, told.stderr
     everything = gzip.decompress(target.read_bytes()).decode() + told.stdout.replace(str(tmp_path), "")
-    assert len(canaries.secret) == 26
+    assert len(canaries.secret) == 30
     spelled = {name: (text, b64encode(text.encode()).decode().rstrip("=")) for name, text in canaries.secret.items()}
     assert [name for name, texts in spelled.items() if any(text in everything for text in texts)] == []
-    private = [str(tmp_path), str(Path.cwd()), sys.prefix, str(Path.home()), socket.gethostname(), "10.20.30.40"]
+    private = [
+        str(tmp_path),
+        str(Path.cwd()),
+        sys.prefix,
+        str(Path.home()),
+        socket.gethostname(),
+        "10.20.30.40",
+        "2001:db8::7",
+    ]
     assert [text for text in private if re.search(rf"(?<!\w){re.escape(text)}(?!\w)", everything)] == []
     paths = re.findall(r"(?<![\w>/.-])/[\w.-]+(?:/[\w.-]+)*", everything)
     assert [path for path in paths if os.path.lexists(path)] == []

@@ -55,6 +55,8 @@ PRIVATE = Private(
         ("jane@node7 and sa@project.iam.gserviceaccount.com", "<person-1> and <person-2>"),
         ("jane, not janet; NODE7", "<person-1>, not janet; <host-1>"),
         ("10.1.2.3 and 127.0.0.1 at 07:01:49Z, fe80::1:2:3:4", "<address-1> and 127.0.0.1 at 07:01:49Z, <address-2>"),
+        ("2001:db8::1, fe80::1, ::1 and ::ffff:10.1.2.3", "<address-1>, <address-2>, ::1 and <address-3>"),
+        ("tests/test_x.py::test and 00:1a", "tests/test_x.py::test and 00:1a"),
         ("no route to db.library.internal:5432", "no route to <host-1>:5432"),
         ("page.txt, checksum.md5 and B1.tar.gz.gpg", "page.txt, checksum.md5 and B1.tar.gz.gpg"),
         ("1 of 34 files is missing: '00000009.tif'", "1 of 34 files is missing: '00000009.tif'"),
@@ -81,6 +83,22 @@ def test_barcodes_get_numbers() -> None:
         "title": "<taken out>",
         "what": "<book-1>.tar.gz of <book-1>~w.1, PRNC-<book-2>_0001.tif, not B-12 or B",
     }
+
+
+def test_whoever_acts_on_the_page() -> None:
+    """The name that somebody gave there is a person everywhere, of however many words; the address is an address."""
+    facts = {"by": "Ada Lovelace (page, 10.0.0.7)", "why": "Ada Lovelace asked for it, not Adam"}
+    held = {"reason": "Held by Joe O'Neill <joe@node7> (page, fe80::1): Joe O'Neill <joe@node7> said so"}
+    here = {"by": "Grace (page, 127.0.0.1)"}
+    private = Private(hosts={"node7"}, stages=("decryptor",))
+    private.learn([facts, held, here, {"by": "decryptor (page, 127.0.0.1)"}])
+    redactor = Redactor(private)
+    assert redactor.value([facts, held, here]) == [
+        {"by": "<person-1> (page, <address-1>)", "why": "<person-1> asked for it, not Adam"},
+        {"reason": "Held by <person-2> (page, <address-2>): <person-2> said so"},
+        {"by": "<person-3> (page, 127.0.0.1)"},
+    ]
+    assert redactor.text("the decryptor") == "the decryptor"
 
 
 def test_leaks_are_found() -> None:
