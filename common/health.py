@@ -41,9 +41,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+def is_any(host: str) -> bool:
+    """Whether who listens there listens on all addresses."""
+    return host in _ANY
+
+
 def metrics_url(host: str, port: int) -> str:
     """Where others find the metrics of a server that listens there; on all addresses: by this machine's name."""
-    return f"http://{socket.gethostname() if host in _ANY else host}:{port}/metrics"
+    return f"http://{socket.gethostname() if is_any(host) else host}:{port}/metrics"
 
 
 class HealthServer:

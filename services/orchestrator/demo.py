@@ -47,7 +47,7 @@ class Play:
 
 
 class _Watched(up.Up):
-    """A run that says where its page is, and with `when_over` goes on after the last book until it is told to stop."""
+    """A run that knows where its page is, and with `when_over` goes on after the last book until it is told to stop."""
 
     code: int | None = None
     """What `when_over` has returned."""
@@ -59,9 +59,7 @@ class _Watched(up.Up):
 
     def _serve(self) -> PageServer:
         server = super()._serve()
-        self.address = f"http://127.0.0.1:{server.port}/"
-        token = self.settings.board.action_token_file
-        self.progress.say(f"Watch it: {self.address} (its buttons ask for the token in {_shown(token or Path())})")
+        self.address = server.address("127.0.0.1")
         return server
 
     def _verdict(self, facts: dict[str, Any]) -> int | None:
@@ -78,7 +76,7 @@ def run(play: Play, console: Console) -> int:
     folder = play.folder.absolute()
     if play.poisoned > play.books:
         raise ConfigError([f"Of {play.books} books no {play.poisoned} can be bad."])
-    _clear(folder)
+    _clear(folder, console)
     what = f"{play.books} encrypted books, {play.poisoned} of them bad on purpose"
     console.print(f"Making {what}, in {folder} …", soft_wrap=True)
     passphrase = _private(folder / "secrets" / "gpg_passphrase.asc", secrets.token_hex(12))
@@ -114,12 +112,13 @@ def _run(settings: Settings, stay: bool, report: Callable[[_Watched], int], cons
     return code if code > 1 else report(one)
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Path, console: Console) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError([f"{folder} is a file: name another place with --folder."])
     if folder.exists() and any(folder.iterdir()):
         if not (folder / _MARK).exists():
             raise ConfigError([f"{folder} is not empty and no demo made it: name another one with --folder."])
+        console.print(f"Removing the demo that was in {folder} before.", soft_wrap=True)
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).touch()
@@ -218,6 +217,7 @@ def _report(one: _Watched, folder: Path, seconds: float, console: Console) -> in
     command, path = _shown(Path(sys.argv[0])), _shown(folder / "config.yaml")
     console.print(f"Look around: {command} status --config {path}", soft_wrap=True)
     if failed:
+        console.print(f"             {command} failed --by reason --config {path}", soft_wrap=True)
         console.print(f"             {command} show {shlex.quote(min(failed))} --config {path}", soft_wrap=True)
     return 0 if as_it_should else 1
 

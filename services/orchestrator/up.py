@@ -7,6 +7,7 @@ import select
 import signal
 import time
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,12 @@ from common.heartbeat import Heartbeat, worker_name
 from services.orchestrator.census import Pace
 from services.orchestrator.collector import registry
 from services.orchestrator.flow import FlowWatch
+from services.orchestrator.guarded import Guarded
+from services.orchestrator.home import Home
 from services.orchestrator.intake import Intake
 from services.orchestrator.progress import Progress
 from services.orchestrator.seeding import Wish, bucket_for, downloads, seed
-from services.orchestrator.standstill import Standstill
+from services.orchestrator.standstill import Standstill, bare
 from services.orchestrator.supervisor import Supervisor
 from services.orchestrator.view import View
 
@@ -67,14 +70,14 @@ def prepare(settings: Settings) -> None:
         raise ConfigError([f"The processing bucket cannot be made: {error.filename}: {refusal(error)}"]) from None
 
 
-def _keeper(settings: Settings, orders: Orders) -> Keeper | None:
+def _keeper(settings: Settings, orders: Orders, home: Home) -> Keeper | None:
     """Who keeps up with GRIN: for a run that has no end, on a line that fetches from there."""
     if orders.until_drained or not downloads(settings):
         return None
     # Imported here: httpx and google-auth take longer to load than `status` takes to run.
     from services.orchestrator.keeper import Keeper  # noqa: PLC0415
 
-    return Keeper(settings, fills=orders.wish.endless(settings))
+    return Keeper(settings, fills=orders.wish.endless(settings), require=home.require)
 
 
 class Up:
@@ -96,7 +99,9 @@ class Up:
         self._pace, self._paced = Pace(), 0.0
         self._flow = FlowWatch(self.view)
         self._standstill = Standstill(orders.patience)
-        self._keeper = _keeper(settings, orders)
+        self._home = Home(self.root)
+        self._keeper = _keeper(settings, orders, self._home)
+        self._guarded = Guarded()
         self._known: dict[str, object] = {}
         self._intake = self._new_intake()
         self._seeded = self._turned = time.monotonic()
@@ -106,6 +111,7 @@ class Up:
     def run(self) -> int:
         """Everything, from preparing to the last word."""
         prepare(self.settings)
+        self._home.remember()
         self._greet()
         self.heartbeat = Heartbeat(self.root / "workers", worker_name("orchestrator"), stage="orchestrator")
         log = logs.setup(self.root / "logs", "orchestrator", self.heartbeat.worker, stdout=False)
@@ -125,7 +131,7 @@ class Up:
             self._end()
             server.close()
             self.heartbeat.leave()
-        self.progress.end(self.view)
+        self._guarded(partial(self.progress.end, self.view))
         return code
 
     def _greet(self) -> None:
@@ -150,7 +156,13 @@ class Up:
         page = Page(View(self.settings), self._counted, registry(self.view, self._books), checks)
         server = PageServer(host, int(port), page)
         self.heartbeat.announce(port=server.port, metrics=metrics_url(host, server.port))
+        self._tell_page(server)
         return server
+
+    def _tell_page(self, server: PageServer) -> None:
+        file = self.settings.board.action_token_file
+        token = f" Its buttons ask for the token in {file}." if file is not None and file.exists() else ""
+        self.progress.say(f"{server.where}{token}")
 
     def _counted(self) -> tuple[dict[str, Any], float]:
         """The board as it was counted last, and how many seconds ago; at the very beginning: now."""
@@ -185,12 +197,17 @@ class Up:
         still = time.monotonic() - self._turned
         return still < _STUCK, f"the loop turned {still:.0f} seconds ago"
 
+    def _ready(self) -> tuple[bool, str]:
+        """The same, and the board is there; asks no disk, which may hang."""
+        return (False, self._home.lost) if self._home.lost else self._alive()
+
     def _turn(self) -> int | None:
         self._turned = time.monotonic()
+        self._home.require()
         if self._turned - self._beaten > self.settings.global_.beat_every:
             self._beaten = self._turned
             self.heartbeat.beat()
-        self.heartbeat.note(flow=self._flow.turn())
+        self._guarded(self._tell_flow)
         if not self.orders.no_stages:
             self.supervisor.turn()
         self.reaper.turn()
@@ -204,18 +221,29 @@ class Up:
 
     def _look(self) -> int | None:
         """Count and show; the exit code when the run is over."""
-        facts = self.view.status()
-        self._facts, self._facts_at = facts, time.monotonic()
-        self._trouble = ""
-        self._tell_pace(facts)
-        self._hear(facts)
-        self.progress.show(facts)
+        facts = self._guarded(self._count)
+        if facts is not None:
+            self._guarded(partial(self._show, facts))
         if self.orders.until_drained:
-            return self._verdict(facts)
+            return self._verdict(facts or bare(self.view))
         fed = self.orders.wish.explicit or (self._keeper is not None and self._keeper.fills)
         if self._intake.done and not fed and time.monotonic() - self._seeded > _RESEED_EVERY:
             self._reseed()
         return None
+
+    def _count(self) -> dict[str, Any]:
+        facts = self.view.status()
+        self._facts, self._facts_at = facts, time.monotonic()
+        self._trouble = ""
+        return facts
+
+    def _show(self, facts: dict[str, Any]) -> None:
+        self._tell_pace(facts)
+        self._hear(facts)
+        self.progress.show(facts)
+
+    def _tell_flow(self) -> None:
+        self.heartbeat.note(flow=self._flow.turn())
 
     def _hear(self, facts: dict[str, Any]) -> None:
         """What the keeper has to say, and how far the board is, which it needs to know."""

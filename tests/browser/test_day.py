@@ -126,7 +126,7 @@ def test_held_released_and_retried(day: Day, visit: Visit) -> None:
 
 def deed(page: Page, story: Locator, name: str, said: str) -> None:
     """Press a button of a story, read what has become of it, and wait until the story tells of it."""
-    story.evaluate("story => story.querySelector('.story').classList.add('old')")
+    story.evaluate("story => story.querySelector('.head').classList.add('old')")
     story.get_by_role("button", name=name, exact=True).click()
     expect(page.locator("#said")).to_contain_text(said)
     expect(story.locator(".old")).to_have_count(0)

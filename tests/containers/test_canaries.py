@@ -187,7 +187,7 @@ def test_a_careless_image_is_found_out(careless: tuple[Canaries, str]) -> None:
 def test_a_careless_container_is_found_out(images: object) -> None:
     """A canary in the environment, the command or a label of a container is found in what the engine tells of it."""
     canaries = Canaries()
-    one, two, three = canaries.words.values()
+    one, two, three = (canaries.words[name] for name in ("passphrase", "access key", "secret key"))
     made = docker("create", "-e", f"PASS={one}", "--label", f"key={two}", name_of(STAGES[0]), "--key", three).strip()
     try:
         assert canaries.found(inspected(made)) == {"passphrase", "access key", "secret key"}

@@ -22,8 +22,8 @@ def test_a_newcomer_looks_around(tmp_path: Path) -> None:
     with out.open("w") as file:
         process = subprocess.Popen([*GRIN_PIPELINE, *PLAY], cwd=tmp_path, stdout=file, stderr=file, text=True)
     try:
-        until(lambda: "Watch it: " in out.read_text() or process.poll() is not None, 60)
-        address = re.findall(r"Watch it: (http://\S+/) ", out.read_text())[0]
+        until(lambda: "The board is at " in out.read_text() or process.poll() is not None, 60)
+        address = re.findall(r"The board is at (http://\S+/)\.", out.read_text())[0]
         status = ["--config", "demo/config.yaml"]
         with httpx.Client(base_url=address, headers={"Accept": "text/html"}, timeout=20) as http:
             until(lambda: '"working": 1' in asked(tmp_path, "status", "--json", *status), 30)

@@ -28,7 +28,10 @@ _LONGEST_NAME, _LONGEST_WHY = 60, 1_000
 # So many books that stayed as they are get a sentence each.
 _TOLD = 5
 READ_ONLY = "This page only shows: the orchestrator was given no action token. Set board.action_token_file to act here."
-WRONG = "Nothing was done: that is not the action token. It is in the file that board.action_token_file names."
+WRONG = (
+    "Nothing was done: that is not the action token. It is in the file that board.action_token_file names, "
+    "secrets/board/token for instance."
+)
 FOREIGN = "Nothing was done: the request did not come from this page."
 NO_NAME = "Nothing was done: say who you are, for the audit line."
 

@@ -44,7 +44,17 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (words.plain, words.short, words.brief, words.ago, words.code, words.moment, render.span, render.size)
+    filters = (
+        words.plain,
+        words.short,
+        words.brief,
+        words.ago,
+        words.since,
+        words.code,
+        words.moment,
+        render.span,
+        render.size,
+    )
     made.filters |= {function.__name__: function for function in filters}
     made.globals |= {"signs": SIGNS, "states": board.STATES, "details": details}
     return made

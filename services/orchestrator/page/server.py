@@ -12,6 +12,7 @@ import uvicorn
 
 from common import logs
 from common.errors import ConfigError
+from common.health import is_any
 from services.orchestrator.page.app import Page
 
 # Whoever still listens to the live board when it ends is given so long, in seconds.
@@ -29,6 +30,8 @@ class PageServer:
         self._page = page
         self._socket = _bound(host.strip("[]"), port)
         self.port = int(self._socket.getsockname()[1])
+        taken = f" Port {port} is taken by another process." if port not in (0, self.port) else ""
+        self.where = f"The board is at {self.address(host)}.{taken}"
         # What goes wrong in an answer stands in the orchestrator's log, with its traceback.
         for name, level in (("uvicorn.error", logging.ERROR), ("asyncio", logging.ERROR), ("python_multipart", _NEVER)):
             theirs = logging.getLogger(name)
@@ -50,6 +53,10 @@ class PageServer:
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
         self._thread.start()
         self._wait()
+
+    def address(self, host: str) -> str:
+        """Where a person on this machine opens the page."""
+        return f"http://{'127.0.0.1' if is_any(host) else host}:{self.port}/"
 
     def close(self) -> None:
         """Stop serving."""

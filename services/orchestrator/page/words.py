@@ -37,11 +37,12 @@ def code(line: str) -> Markup:
 
 def ago(seconds: float | None) -> str:
     """An age so coarse that it does not change with every look."""
-    if seconds is None:
-        return ""
-    if seconds < 0:
-        return f"again in {_coarse(-seconds)}"
-    return _coarse(seconds)
+    return "" if seconds is None else _coarse(seconds)
+
+
+def since(seconds: float) -> str:
+    """How long something is so, or when it will be tried again."""
+    return f"until {_coarse(-seconds)} from now" if seconds < 0 else f"for {_coarse(seconds)}"
 
 
 def _coarse(seconds: float) -> str:

@@ -33,6 +33,7 @@
   function selector(element) {
     if (element.id) return `#${CSS.escape(element.id)}`;
     if (element.name === "do") return `button[value="${CSS.escape(element.value)}"]`;
+    if (element.className === "events") return ".events";
     const section = element.closest("section[id]");
     const href = element.getAttribute("href");
     return section && href ? `#${CSS.escape(section.id)} a[href="${CSS.escape(href)}"]` : null;
@@ -79,6 +80,7 @@
     const pieces = waiting;
     waiting = {};
     apply(pieces);
+    follow();
   };
   addEventListener("pointerdown", () => { pressed = true; }, true);
   for (const kind of ["pointerup", "pointercancel"]) {
@@ -108,25 +110,50 @@
 
   // --- a book's story, over the board ---
 
-  async function open(href) {
+  async function story(href) {
     const answer = await fetch(href, { headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const story = page.querySelector("main");
-    story.querySelector("input[name=page]")?.remove();
+    const found = page.querySelector("main");
+    found.querySelector("input[name=page]")?.remove();
+    return found;
+  }
+
+  async function open(href) {
+    const found = await story(href);
+    if (dialog.open && dialog.dataset.href === href && swap(found)) return;
     const close = Object.assign(document.createElement("button"), { type: "button", className: "close", textContent: "Close" });
     close.onclick = () => dialog.close();
     const body = Object.assign(document.createElement("div"), { className: "story" });
-    body.append(...story.childNodes);
+    body.append(...found.childNodes);
     // The fields are needed where the buttons are; what is typed stays in them.
-    const [said, form] = [byId("said"), byId("act")];
     const slot = body.querySelector("#act");
-    if (slot) slot.replaceWith(said, form);
+    if (slot) slot.replaceWith(byId("said"), byId("act"));
     else body.append(...shared());
-    const again = dialog.open;
     dialog.replaceChildren(close, body);
     dialog.dataset.href = href;
-    if (again) (body.querySelector(".deeds button") || close).focus();
-    else dialog.showModal();
+    if (!dialog.open) dialog.showModal();
+  }
+
+  // The parts of an open story that have changed; false when it has no parts, as a book that is unknown.
+  function swap(found) {
+    const parts = [".head", ".rest"].map((part) => [dialog.querySelector(part), found.querySelector(part)]);
+    if (parts.some(([old, made]) => !old || !made)) return false;
+    const focused = document.activeElement;
+    const again = dialog.contains(focused) ? selector(focused) : null;
+    const sure = dialog.querySelector("input[name=sure]")?.checked;
+    for (const [old, made] of parts) if (old.outerHTML !== made.outerHTML) old.replaceWith(made);
+    if (sure) dialog.querySelector("input[name=sure]")?.click();
+    if (!focused.isConnected) (dialog.querySelector(again) || dialog.querySelector(".deeds button, .close")).focus();
+    return true;
+  }
+
+  // A story that is open follows its book.
+  let followed = 0;
+  function follow() {
+    if (!dialog.open || Date.now() - followed < 2000) return;
+    followed = Date.now();
+    const href = dialog.dataset.href;
+    story(href).then((found) => { if (dialog.open && dialog.dataset.href === href) swap(found); }, () => {});
   }
 
   const shared = () => [byId("said"), byId("act")].filter(Boolean);
