@@ -11,6 +11,7 @@ from common.config import Settings
 from common.errors import ConfigError, StageError
 from services.orchestrator.audit_checks import Check
 from services.orchestrator.discrepancy import BRING, CHANGED, LOST, Discrepancy
+from services.orchestrator.render import of_a_command
 from services.orchestrator.sightings import Sightings
 from services.orchestrator.versions import fetched, is_newer
 
@@ -42,7 +43,7 @@ class AgainstGrin:
             with GrinClient(self.settings) as client:
                 yield from self._suspects(client, named)
         except (StageError, ConfigError) as error:
-            cure = f" {error.cure}" if isinstance(error, StageError) else ""
+            cure = f" {of_a_command(error.cure)}" if isinstance(error, StageError) else ""
             self.say(f"GRIN could not be asked, so its lists were left out: {error}{cure}")
 
     def _suspects(self, client: GrinClient, named: frozenset[str]) -> Iterator[tuple[str, Check]]:

@@ -31,6 +31,7 @@ from services.orchestrator import (
     demo,
     doctor,
     parsing,
+    render,
     seeding,
     terminal,
     up,
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.complain(*error.problems)
         return 2
     except StageError as error:
-        terminal.complain(error.reason, error.cure)
+        terminal.complain(error.reason, render.of_a_command(error.cure))
         return 3
     except BrokenPipeError:
         # Whoever read the list has seen enough; nothing must be written at exit either.

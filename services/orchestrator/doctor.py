@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -27,11 +28,11 @@ from services.orchestrator import probes
 from services.orchestrator.findings import MUST, OK, WARNING, Finding
 from services.orchestrator.mounts import judge, mount_of
 from services.orchestrator.probe_gpg import passphrase
-from services.orchestrator.probe_login import login
+from services.orchestrator.probe_login import credentials, login
 from services.orchestrator.probe_site import Site, opened
 from services.orchestrator.probe_store import done_bucket
 from services.orchestrator.probe_versions import versions
-from services.orchestrator.render import plain
+from services.orchestrator.render import of_a_command, plain
 
 # How many tokens two processes race for.
 CLAIMS = 10_000
@@ -44,6 +45,13 @@ _SPACE = {"space for books", "space for the board", "inodes"}
 _FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
 # What takes long; GRIN is asked by nobody who waits to start.
 _LONG = frozenset({"other machines", "claims", "new names", GRIN})
+# What stages say in their own words of what is told above, by its name there.
+_SAME = {
+    "GRIN login": re.compile(r"global\.library is not set: "),
+    "done bucket": re.compile(r"The done bucket .+ cannot be written: "),
+    "passphrase": re.compile(r"The passphrase has more than one line: "),
+    "gpg": re.compile(r"gpg is not installed, "),
+}
 _Probe = Callable[[Site], Iterator[Finding]]
 Skipped = Collection[str]
 
@@ -86,17 +94,41 @@ def examine(
     settings: Settings, claims: int, *, store: bool = True, stages: bool = True, skip: Skipped = ()
 ) -> Generator[Finding, None, None]:
     """All findings, one after the other as they are made."""
+    with closing(_examined(settings, claims, store=store, stages=stages, skip=skip)) as found:
+        for one in found:
+            yield replace(one, sentence=of_a_command(one.sentence), cure=of_a_command(one.cure))
+
+
+def _examined(
+    settings: Settings, claims: int, *, store: bool, stages: bool, skip: Skipped
+) -> Generator[Finding, None, None]:
     yield from _file_systems(settings)
     yield from _probed(settings, claims, skip)
-    if store:
-        yield from done_bucket(settings)
-    asked = [*login(settings)] if store and GRIN not in skip else []
-    yield from asked
-    opened_with = [*passphrase(settings)] if stages else []
-    yield from opened_with
+    said: list[Finding] = []
+    for look in _looks(store=store, stages=stages, skip=skip):
+        for one in look(settings):
+            said.append(one)
+            yield one
     if stages:
-        yield from _stages(settings, [*asked, *opened_with])
+        yield from _stages(settings, said)
     yield from versions(settings, gpg=stages)
+
+
+def _looks(*, store: bool, stages: bool, skip: Skipped) -> Iterator[Callable[[Settings], Iterator[Finding]]]:
+    """What is looked at besides the disk: each may be what keeps a stage from starting."""
+    if store:
+        yield done_bucket
+        yield from [_signed_in] if GRIN not in skip else [credentials] if stages else []
+    if stages:
+        yield passphrase
+
+
+def _signed_in(settings: Settings) -> Iterator[Finding]:
+    """The file first: with a bad one GRIN cannot be asked."""
+    found = [*credentials(settings)]
+    yield from found
+    if all(one.level == OK for one in found):
+        yield from login(settings)
 
 
 def _file_systems(settings: Settings) -> Iterator[Finding]:
@@ -155,7 +187,7 @@ def _guarded(name: str, look: _Probe, place: Site) -> Iterator[Finding]:
 
 def _stages(settings: Settings, before: Iterable[Finding] = ()) -> Iterator[Finding]:
     """What keeps each from starting; what was said before is not said once more."""
-    known = {one.sentence: one.name for one in before if one.level == MUST}
+    bad = [one for one in before if one.level == MUST]
     for row in settings.filters:
         try:
             problems = stage_run.problems_of(stage_run.make_stage(settings, row))
@@ -163,11 +195,16 @@ def _stages(settings: Settings, before: Iterable[Finding] = ()) -> Iterator[Find
             problems = error.problems
         for problem in problems:
             sentence = problem.removeprefix(f"Stage {row.name}: ")
-            named = next((name for text, name in known.items() if sentence.startswith(text)), None)
+            named = next((one.name for one in bad if _is_same(sentence, one)), None)
             text = f"It cannot start: see {named}, above." if named else sentence
-            yield Finding(f"stage {row.name}", MUST, text, _AGAIN)
+            yield Finding(f"stage {row.name}", MUST, text, "" if named else _AGAIN)
         if not problems:
             yield Finding(f"stage {row.name}", OK, "It can start.")
+
+
+def _is_same(sentence: str, known: Finding) -> bool:
+    words = _SAME.get(known.name)
+    return sentence.startswith(known.sentence) or bool(words and words.match(sentence))
 
 
 def _show(finding: Finding, console: Console) -> None:

@@ -1,4 +1,7 @@
-"""What `doctor` asks of GRIN: one line with the credentials, as `auth probe` does, and what time it is there."""
+"""What `doctor` asks of GRIN: one line with the credentials, as `auth probe` does, and what time it is there.
+
+Before that, whether the credentials' file is fit for it; this needs no network.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,32 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
 from common.config import Settings
+from common.errors import Halt
 from services.orchestrator.findings import MUST, OK, WARNING, Finding, finding
 from services.orchestrator.seeding import downloads
 
 NAME = "GRIN login"
+FILE = "credentials"
 _REACH = "See whether this machine can reach the internet, or needs a proxy (HTTPS_PROXY)."
 _TIME = "Let this machine follow a time server (chrony, systemd-timesyncd): Google refuses keys when it is minutes off."
 _TIMEOUT = 5.0
 # A Date header has whole seconds, and the answer was on its way.
 _SKEW, _REFUSED_SKEW = 10.0, 300.0
+
+
+def credentials(settings: Settings) -> Iterator[Finding]:
+    """Whether the file is there, ours alone, and what GRIN takes; nothing is said where no stage fetches from GRIN."""
+    if not downloads(settings):
+        return
+    # Imported here: httpx and google-auth take longer to load than `status` takes to run.
+    from common.grin.credentials import read_credentials  # noqa: PLC0415
+
+    try:
+        read_credentials(settings.grin)
+    except Halt as error:
+        yield Finding(FILE, MUST, error.reason, error.cure)
+    else:
+        yield Finding(FILE, OK, f"{settings.grin.credentials_file} is there, whole, and closed to others.")
 
 
 def login(settings: Settings) -> Iterator[Finding]:
@@ -26,7 +46,6 @@ def login(settings: Settings) -> Iterator[Finding]:
         cure = "Set it to the library's code at GRIN, in its upper and lower case."
         yield Finding(NAME, MUST, "global.library is not set.", cure)
         return
-    # Imported here: httpx and google-auth take longer to load than `status` takes to run.
     from common.grin.probe import probe  # noqa: PLC0415
 
     found = probe(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ _OUTSIDE = (
     "  From outside: `docker compose port orchestrator 8080`, or `kubectl port-forward deployment/orchestrator 8080`, "
     "for the board's."
 )
+# What errors say for a stage, which tries again: alone, behind another sentence, or within one.
+_BY_ITSELF = re.compile(r"[;,] (?:the|this) \w+ goes on by itself(?=\.)|(?:^| )The \w+ goes on by itself\.")
+_BY_ITSELF_WHEN = re.compile(r"(?:^|(?<= ))The \w+ goes on by itself(?= when )")
 _COLOURS = {"working": "cyan", "deferred": "yellow", "failed": "red", "held": "magenta"}
 
 
@@ -31,6 +35,11 @@ def short(text: str, most: int = 600) -> str:
     """The same, of a length that a list can bear; `show` and --json have all of it."""
     line = plain(text)
     return line if len(line) <= most else f"{line[: most - 2]} …"
+
+
+def of_a_command(text: str) -> str:
+    """What an error says, for a command: it ends, and does not go on by itself as a stage does."""
+    return _BY_ITSELF_WHEN.sub("Try again", _BY_ITSELF.sub("", text)).strip()
 
 
 class PipeConsole(Console):

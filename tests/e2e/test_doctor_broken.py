@@ -123,17 +123,22 @@ def test_no_passphrase(pipeline: Pipeline, content: str | None, says: str) -> No
     if content is not None:
         (pipeline.folder / "passphrase").write_text(content)
     broken(pipeline, "passphrase", says, "Put the passphrase that Google gave", *BRIEF)
-    broken(pipeline, "stage decryptor", "", "Mend that", *BRIEF)
+    _, said, _ = asked(pipeline, *BRIEF)
+    lines = said.splitlines()
+    at = lines.index("✗ stage decryptor      It cannot start: see passphrase, above.")
+    assert not lines[at + 1].startswith(" "), said
 
 
 def test_nothing_is_said_twice(pipeline: Pipeline) -> None:
-    """What keeps a stage from starting and was told already is not told once more."""
+    """What keeps a stage from starting and was told already is not told once more, and no line is there to fill it."""
     (pipeline.folder / "passphrase").unlink()
     grin(pipeline, credentials_file="nowhere.json")
     code, said, _ = asked(pipeline)
     assert (code, said.count("nowhere.json"), said.count("/passphrase cannot be read")) == (3, 1, 1), said
-    assert "It cannot start: see GRIN login, above." in said
-    assert "It cannot start: see passphrase, above." in said
+    for name in ("credentials", "passphrase"):
+        assert f"It cannot start: see {name}, above.\n" in said
+    assert "Mend that" not in said
+    assert "GRIN login" not in said
 
 
 def test_no_gpg(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +158,8 @@ def test_credentials_that_are_refused(pipeline: Pipeline) -> None:
     grin(pipeline, credentials_file=str(mine))
     broken(pipeline, "GRIN login", "Google refuses the credentials (invalid_grant)", "auth login")
     mine.chmod(0o644)
-    broken(pipeline, "GRIN login", "can be read or changed by others", f"chmod 600 {mine}")
+    for how in ((), OFFLINE):
+        broken(pipeline, "credentials", "can be read or changed by others", f"chmod 600 {mine}", *how)
 
 
 def test_a_library_of_another_case(pipeline: Pipeline) -> None:
@@ -209,6 +215,9 @@ def test_a_done_bucket_that_cannot_be_made(pipeline: Pipeline) -> None:
     """A file in the way of the done bucket's folder is found."""
     pipeline.common["done_bucket"] = "passphrase/books"
     broken(pipeline, "done bucket", "takes no file", "See that it is mounted", *BRIEF)
+    _, said, _ = asked(pipeline, *BRIEF)
+    assert "✗ stage uploader       It cannot start: see done bucket, above.\n" in said
+    assert "goes on by itself" not in said
 
 
 def test_two_file_systems(pipeline: Pipeline) -> None:

@@ -27,6 +27,24 @@ def test_spans(seconds: float | None, text: str) -> None:
     assert render.span(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "See whether this machine can reach it; the stage goes on by itself.",
+            "See whether this machine can reach it.",
+        ),
+        ("The stage goes on by itself when GRIN answers again.", "Try again when GRIN answers again."),
+        ("Make the bucket. The stage goes on by itself.", "Make the bucket."),
+        ("The stage goes on by itself. Or not.", "Or not."),
+        ("Mend it; this stage goes on.", "Mend it; this stage goes on."),
+    ],
+)
+def test_what_errors_say_in_a_command(said: str, told: str) -> None:
+    """A command ends, so it says nothing of stages that go on by themselves."""
+    assert render.of_a_command(said) == told
+
+
 def test_hostile_words_stay_words() -> None:
     """Line ends become spaces, and what a terminal would obey is shown instead."""
     assert render.plain("a\nb\x1b[2Jc\u202e é") == "a b\\x1b[2Jc\\u202e é"
