@@ -42,10 +42,14 @@ _NAP = 1.0
 
 
 class Keeper:
-    """Started and stopped by `up`; `says` are sentences for the person in front of it."""
+    """Started and stopped by `up`; `says` are sentences for the person in front of it.
 
-    def __init__(self, settings: Settings, *, fills: bool) -> None:
+    `require` raises OSError when the board is not the one that it was.
+    """
+
+    def __init__(self, settings: Settings, *, fills: bool, require: Callable[[], None] = lambda: None) -> None:
         self.settings = settings
+        self._require = require
         self.fills = fills
         self.says: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.books: dict[str, int] = {}
@@ -105,6 +109,7 @@ class Keeper:
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
+            self._require()
             work()
         except (StageError, ConfigError, OSError) as error:
             cure = f" {error.cure}" if isinstance(error, StageError) and error.cure else ""
@@ -156,6 +161,8 @@ class Keeper:
 
     def _fill(self) -> None:
         """Up to `seed.keep` waiting books, from what is converted and not known."""
+        # Lists take long to read, and the board may have gone meanwhile.
+        self._require()
         keep = self.settings.seed.keep
         room = keep - listing.count(self._first, board.WAITING, keep)
         # A bucket that is nearly full is left alone: each look costs a sync.

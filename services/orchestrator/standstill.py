@@ -48,6 +48,14 @@ class Standstill:
         return f"{books}: {stage['name']} takes none of them; logs/{stage['name']}.jsonl and .stderr may say why."
 
 
+def bare(view: View) -> dict[str, Any]:
+    """What the end of a run is judged by, from the tokens alone: for when nothing more can be told of the board."""
+    buckets, unknown = view.counts(), {"halted": None, "paused": False, "limited": None}
+    stages = [{"name": row.name, "input": row.input_pipe.name, **unknown} for row in view.settings.filters]
+    failed = sum(bucket["failed"] for bucket in buckets)
+    return {"buckets": buckets, "stages": stages, "left": view.left(buckets), "failed": failed}
+
+
 def _waiting(facts: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Buckets with books before a stage, and that stage."""
     stages = {stage["input"]: stage for stage in facts["stages"]}
