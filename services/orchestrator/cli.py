@@ -212,6 +212,7 @@ def _add_doctor(commands: parsing.Commands[parsing.Parser]) -> None:
     what = "check everything before the first run: disk, login, passphrase, store, stages; each with its cure"
     check = _command(commands, "doctor", _doctor, what, "grin-pipeline doctor --config config.yaml")
     elsewhere = "only the board and its disk; stages and keys are elsewhere"
+    check.description = f"{check.description} What killed processes have left: `grin-pipeline clean --claims`."
     check.add_argument("--no-stages", action="store_true", help=elsewhere)
     check.add_argument("--prepare", action="store_true", help="make the board's folders when all is well")
     brief = "leave out what takes long; for whoever waits to start"
@@ -221,11 +222,12 @@ def _add_doctor(commands: parsing.Commands[parsing.Parser]) -> None:
 
 
 def _add_wish(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--barcode", action="append", default=[], metavar="B", help="this book; may be repeated")
-    sources = "converted, available, all_books, a file, or - for standard input"
+    books = "seed this book; may be repeated"
+    parser.add_argument("--barcode", action="append", default=[], metavar="B", help=books)
+    sources = "seed the books of: converted, available, all_books, a file, or - for standard input"
     parser.add_argument("--from", "--barcodes-file", dest="source", metavar="SOURCE", help=sources)
-    parser.add_argument("--sample", type=terminal.count, metavar="N", help="N of them, always the same N")
-    parser.add_argument("--limit", type=terminal.count, metavar="N", help="the first N of them")
+    parser.add_argument("--sample", type=terminal.count, metavar="N", help="seed N of them, always the same N")
+    parser.add_argument("--limit", type=terminal.count, metavar="N", help="seed the first N of them")
     parser.add_argument("--at", metavar="BUCKET", help="seed into this bucket instead of the first")
 
 

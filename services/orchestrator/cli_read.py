@@ -9,7 +9,7 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, islice
@@ -31,6 +31,8 @@ Parser = argparse.ArgumentParser
 Factory = Callable[[str, object, str, str], Parser]
 # A terminal is drawn anew so often, and a pipe gets a table so often, in seconds.
 _TERMINAL, _PIPE = 2.0, 10.0
+# What has a cause: where `failed` looks.
+_FAILED = (board.FAILED, board.DEFERRED, board.HELD)
 _JSON = "one JSON object, or one a line for a list"
 
 
@@ -46,23 +48,23 @@ def add_commands(command: Factory) -> None:
         help="show it again and again until Ctrl-C (every 2 seconds; into a pipe every 10)",
     )
     ls = command("ls", _ls, "a line a token: where, since when, why", "grin-pipeline ls 02_decrypted --state failed")
-    _add_filters(ls, "all of them")
+    _add_filters(ls, "all of them", board.STATES)
     show = command("show", _show, "one book's whole story", "grin-pipeline show 32101081977728")
     show.add_argument("barcode", help="the book's name, as `ls` shows it")
     failed = command("failed", _failed, "what has failed, and why", "grin-pipeline failed --by reason")
-    _add_filters(failed, "failed")
+    _add_filters(failed, "failed", _FAILED)
     failed.add_argument("--by", choices=("reason", "stage"), help="count them by cause, or by stage and cause")
     ages = command("shape", _shape, "how old the tokens of each bucket are", "grin-pipeline shape --state deferred")
     _add_bucket(ages)
-    _add_states(ages, "waiting")
+    _add_states(ages, "waiting", board.STATES)
     workers = command("workers", _workers, "who works, on which book, and who is dead", "grin-pipeline workers --json")
     for parser in (status, ls, show, failed, ages, workers):
         parser.add_argument("--json", action="store_true", help=_JSON)
 
 
-def _add_filters(parser: Parser, default: str) -> None:
+def _add_filters(parser: Parser, default: str, states: Sequence[str]) -> None:
     _add_bucket(parser)
-    _add_states(parser, default)
+    _add_states(parser, default, states)
     parser.add_argument("--limit", type=terminal.count, metavar="N", help="end after N lines")
 
 
@@ -70,9 +72,9 @@ def _add_bucket(parser: Parser) -> None:
     parser.add_argument("bucket", nargs="?", help="a bucket's name; without it, every bucket but the last")
 
 
-def _add_states(parser: Parser, default: str) -> None:
+def _add_states(parser: Parser, default: str, states: Sequence[str]) -> None:
     what = f"only tokens in this state; may be repeated (default: {default})"
-    parser.add_argument("--state", action="append", choices=board.STATES, help=what)
+    parser.add_argument("--state", action="append", choices=states, help=what)
 
 
 def _pause(text: str) -> float:

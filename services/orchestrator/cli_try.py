@@ -26,7 +26,12 @@ _MEANS = {
 def add_commands(command: Factory) -> None:
     """`try`; `command` makes a parser of a name, a function, a description and an example."""
     what = "try one stage on the files of one book, on a board of its own"
-    parser = command("try", _try, what, "grin-pipeline try hop --input demo/done/TEST0001")
+    parser = command(
+        "try",
+        _try,
+        what,
+        "grin-pipeline try modifier --input processing/32101081977728/extractor --barcode 32101081977728",
+    )
     parser.add_argument("name", help="the stage's name in the configuration")
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="what the stage before has left")
     parser.add_argument("--barcode", metavar="B", help="the book's (default: the folder's name)")

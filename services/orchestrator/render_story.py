@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from common import audit, board, listing
-from common.ledger import Event, last
+from common.ledger import RESETS, Event, last
 from services.orchestrator.census import mtime_of
 from services.orchestrator.render import plain, size, span
 from services.orchestrator.view import View
@@ -67,7 +67,7 @@ def tell(view: View, barcode: str) -> Story:
 def story(one: Story) -> RenderableType:
     """The whole story, what matters first."""
     head = [Text(plain(line), style="bold") for line in _head(one)]
-    events = [line for event in one.events for line in _event(event)]
+    events = [line for event, turn in _rounds(one.events) for line in _event(event, turn)]
     return Group(*head, *events, *_log(one))
 
 
@@ -137,15 +137,31 @@ def _work(seconds: float) -> str:
 # --- the events -----------------------------------------------------------------------------------------------------
 
 
-def _event(event: Event) -> Iterator[Text]:
+def _rounds(events: Sequence[Event]) -> Iterator[tuple[Event, int]]:
+    """Each event, and how many times over its stage is at the book: attempts are counted anew in each round."""
+    rounds: dict[Any, int] = {}
+    ended: set[Any] = set()
+    for event in events:
+        kind, stage = event["event"], event.get("stage")
+        if kind == "attempt":
+            rounds[stage] = rounds.get(stage, 1) + (stage in ended)
+            ended.discard(stage)
+        elif kind in RESETS and not event.get("late"):
+            ended |= {stage} & rounds.keys() if stage is not None else rounds.keys()
+        yield event, rounds.get(stage, 1)
+
+
+def _event(event: Event, turn: int = 1) -> Iterator[Text]:
     number = f" {event['attempt']}" if event.get("attempt") and event["event"] == "attempt" else ""
+    number += f" of round {turn}" if number and turn > 1 else ""
     facts = event.get("facts")
     facts = dict(facts) if isinstance(facts, Mapping) else {}
     rest = [f"{event['seconds']} s"] if "seconds" in event else []
     rest += [f"{size(n)} {word}" for key, word in _BYTES.items() if isinstance(n := facts.pop(key, None), int)]
     rest += [f"by {event['by']}"] if event.get("by") else []
     rest += [str(event[key]) for key in ("bucket", "from", "to", "until", "why", "reason") if event.get(key)]
-    rest += [f"→ {event['cure']}"] if event.get("cure") else []
+    # A book that is made again by itself needs nobody; if that was in vain, the failure that follows has the cure.
+    rest += [f"→ {event['cure']}"] if event.get("cure") and event["event"] != "redo" else []
     rest += [str(event["worker"])] if event.get("worker") else []
     rest += ["(late: it counts for nothing)"] if event.get("late") else []
     head = f"{event.get('time', '')!s:<24}  {event.get('stage', ''):<12} {event['event']}{number}"

@@ -89,6 +89,31 @@ def test_an_attempt_tells_bytes_time_checksums_files_and_warnings(book: Book) ->
     assert "files: 2 more" in out
 
 
+def test_a_book_that_is_made_again(book: Book) -> None:
+    """Attempts that are counted anew say of which round they are, and a redo, which needs nobody, shows no cure."""
+    for kind, more in [
+        ("attempt", {"attempt": 1}),
+        ("halted", {"reason": "No key."}),
+        ("attempt", {"attempt": 1}),
+        ("redo", {"reason": "Damaged.", "cure": "Ask Google.", "to": "zero"}),
+        ("attempt", {"attempt": 1}),
+        ("deferred", {"reason": "Later.", "cure": "Wait."}),
+        ("attempt", {"attempt": 2}),
+    ]:
+        book.shown.tell("A1", kind, stage="one", **more)
+    events = [line[25:].split(maxsplit=1)[1] for line in book.show().splitlines() if " one " in line]
+    assert events == [
+        "attempt 1",
+        "halted  No key.",
+        "attempt 1",
+        "redo  zero  Damaged.",
+        "attempt 1 of round 2",
+        "deferred  Later.  → Wait.",
+        "attempt 2 of round 2",
+    ]
+    assert [event.get("cure") for event in json.loads(book.show("--json"))["events"]][4] == "Ask Google."
+
+
 def test_the_logs_add_what_the_ledger_has_not(book: Book) -> None:
     """Only this book's lines, tracebacks too; a reason that stands in the ledger is not told twice."""
     book.shown.fail("A1", "The archive is empty.")
