@@ -27,6 +27,8 @@ BUDGET, _NAMED = 500, 20
 # A folder that changed less than so many seconds before it was listed may have changed again unseen; one that takes
 # longer than so many to list is listed in no more than a twentieth of the time.
 _SETTLED, _LONG, _SHARE = 2.0, 0.05, 20
+# Of a reason and a cure so many characters are kept: a stage may give megabytes, and there may be many such books.
+_KEPT = 2_000
 # What could not be read is tried again after so many seconds.
 _AGAIN = 60.0
 # A shorter piece of a reason would find anybody's books, a longer one nobody types. So many causes are told apart.
@@ -146,7 +148,9 @@ class Causes:
             reason, cure = audit.reason(self.view.ledger.read(seen.barcode), seen.state)
         except OSError as error:
             reason, cure, again = f"Its ledger cannot be read: {error}.", "", time.monotonic() + _AGAIN
-        return _Entry(seen.bucket, seen.state, seen.barcode, seen.inode, seen.since, reason, cure, again)
+        # Cut, not marked as cut: pieces of it are looked for in the whole one.
+        told = (reason[:_KEPT], cure[:_KEPT])
+        return _Entry(seen.bucket, seen.state, seen.barcode, seen.inode, seen.since, *told, again)
 
 
 def _tokens(bucket: str, state: str, folder: Path) -> Iterator[_Entry]:

@@ -59,7 +59,7 @@ def _others(settings: Settings) -> Counter[str]:
     found: Counter[str] = Counter()
     with suppress(OSError):
         now = durable.server_time(folder)
-        living = (one for one in seen(folder, now) if one.age < settings.global_.reap_after)
+        living = (one for one in seen(folder, now) if abs(one.age) < settings.global_.reap_after)
         # Whatever a worker's file says may be anybody's.
         found.update(str(one.facts.get("version", "none that it tells"))[:20] for one in living)
     del found[__version__]

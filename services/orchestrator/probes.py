@@ -151,7 +151,7 @@ def machines(site: Site) -> Iterator[Finding]:
     """The heartbeats of workers on other machines are seen here, through this machine's memory, soon enough."""
     common, here = site.settings.global_, socket.gethostname()
     folder, now = common.pipeline_dir / "workers", durable.server_time(site.folder)
-    living = [one for one in seen(folder, now) if one.age < common.reap_after] if folder.is_dir() else []
+    living = [one for one in seen(folder, now) if abs(one.age) < common.reap_after] if folder.is_dir() else []
     beats = [folder / f"{one.worker}.json" for one in living if str(one.facts.get("host", here)) != here]
     if not beats:
         yield Finding("other machines", OK, "No worker on another machine is at work, so nothing was measured there.")

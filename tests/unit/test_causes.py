@@ -159,3 +159,14 @@ def test_ten_kilobytes_of_hostile_reason_take_no_time(tmp_path: Path) -> None:
     began = time.monotonic()
     assert sum(one.count for one in Causes(shown.view).groups()) == 6
     assert time.monotonic() - began < 2
+
+
+def test_of_a_very_long_reason_the_beginning_is_kept(tmp_path: Path) -> None:
+    """A stage may give megabytes as its reason: they are not kept, and what is named for `retry` finds the book."""
+    shown = Shown(tmp_path)
+    shown.fail("A1", "The archive holds " + "nothing at all, " * 200_000, "Look. " * 200_000)
+    (cause,) = Causes(shown.view).groups()
+    assert (len(cause.reason), len(cause.cure)) == (2_000, 2_000)
+    chosen = Chooser(shown.settings, RETRY, Choice(reason=cause.match))
+    assert cause.match
+    assert list(dict(chosen.chosen())) == ["A1"]

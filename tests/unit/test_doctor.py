@@ -312,9 +312,10 @@ def test_workers_of_another_release(tmp_path: Path) -> None:
     for number, version in enumerate(("0.0.9", "0.0.9", "[bold]\x1b[2J", __version__)):
         (workers / f"extractor-here-{number}-00000000.json").write_text(json.dumps({"version": version}))
     (workers / "extractor-here-9-00000000.json").write_text("{}")
-    dead = workers / "extractor-here-8-00000000.json"
-    dead.write_text(json.dumps({"version": "0.0.1"}))
-    os.utime(dead, (1, 1))
+    for number, time_of_day in ((7, 4e9), (8, 1)):
+        dead = workers / f"extractor-here-{number}-00000000.json"
+        dead.write_text(json.dumps({"version": "0.0.1"}))
+        os.utime(dead, (time_of_day, time_of_day))
     [_, found] = versions(settings)
     assert found.level == WARNING
     assert "2 of 0.0.9" in found.sentence and "1 of none that it tells" in found.sentence

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.orchestrator import crew, render, render_lists, view
+from services.orchestrator import crew, probes, render, render_lists, view
+from services.orchestrator.probe_site import Site
 from tests.unit.shown import Shown
 
 WRONG: tuple[Any, ...] = (5, "x", True, ["x"], {"a": "x"}, [[]], {"a": {}}, None, -1, 1e-320, float("nan"), 10**400)
@@ -101,3 +102,11 @@ def test_a_heartbeat_of_another_time(shown: Shown, age: float) -> None:
     os.utime(path, (shown.now - age, shown.now - age))
     assert looked_at(shown)["stages"][0]["workers"] == []
     assert [hand.alive for hand in crew.crew(shown.view)] == [False]
+
+
+def test_doctor_does_not_wait_for_a_heartbeat_of_another_time(shown: Shown) -> None:
+    """A file from the future, that says to be another machine's, is no worker whose heartbeats could be measured."""
+    path = tell(shown, "one", host="elsewhere")
+    os.utime(path, (4e9, 4e9))
+    (found,) = probes.machines(Site(shown.settings, shown.root, shown.root))
+    assert "No worker on another machine is at work" in found.sentence
