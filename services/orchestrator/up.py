@@ -152,8 +152,8 @@ class Up:
         from services.orchestrator.page.server import PageServer  # noqa: PLC0415
 
         host, _, port = self.settings.board.listen.rpartition(":")
-        checks: dict[str, Check] = {"/healthz": self._alive, "/readyz": self._alive}
-        page = Page(View(self.settings), self._counted, registry(self.view, self._books), checks)
+        checks: dict[str, Check] = {"/healthz": self._alive, "/readyz": self._ready}
+        page = Page(View(self.settings), self._counted, registry(self.view, self._books), checks, self._home.require)
         server = PageServer(host, int(port), page)
         self.heartbeat.announce(port=server.port, metrics=metrics_url(host, server.port))
         self._tell_page(server)

@@ -164,3 +164,16 @@ def test_a_stop_in_the_middle_of_a_large_deed(site: Site) -> None:
     assert moved + left == 3_000
     assert site.audit()[-1]["moved"] == moved
     assert "stopping" in " ".join(answers[0].json()["said"])
+
+
+def test_a_board_that_was_moved_away(site: Site) -> None:
+    """Nothing is done to what lies in its place, and a sentence says why."""
+
+    def gone() -> None:
+        raise OSError("the board's folder is another one")
+
+    site.bench.put("A1")
+    site.server._page.require = gone
+    answer = site.act("hold A1")
+    assert (answer.status_code, site.bench.places("A1")) == (503, ["00_b/waiting"])
+    assert "another one" in answer.json()["said"][0]

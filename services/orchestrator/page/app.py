@@ -51,6 +51,8 @@ class Page:
     facts: Callable[[], tuple[Mapping[str, Any], float]]
     registry: CollectorRegistry
     checks: dict[str, Check]
+    require: Callable[[], None] = lambda: None
+    """Raises OSError when the board is not where it was."""
     look: Look = field(init=False)
     live: Live = field(init=False)
     _deeds: set[asyncio.Future[Done]] = field(default_factory=set)
@@ -196,6 +198,7 @@ class Page:
 
     def _done(self, asked: actions.Deed) -> Done:
         try:
+            self.require()
             return actions.done(self.view.settings, asked, self._stopping)
         except OSError as error:
             raise Refused(503, f"That could not be done: {error}. See that the board's disk is well.") from None
