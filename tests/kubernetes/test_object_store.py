@@ -75,7 +75,7 @@ def test_a_library_says_which_store(tmp_path: Path) -> None:
 
 
 def test_the_audit_waits_for_a_person(documents: list[Document]) -> None:
-    """Suspended, not begun anew for its findings; it sees board, configuration and GRIN as the others do, and no page."""
+    """Suspended, not begun anew for its findings; it sees board, configuration and GRIN as others do, and no page."""
     audit, orchestrator = _named(documents, "audit"), _named(documents, "orchestrator")
     assert audit["spec"]["suspend"] is True
     assert audit["spec"]["jobTemplate"]["spec"]["backoffLimit"] == 0
