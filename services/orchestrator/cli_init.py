@@ -37,12 +37,13 @@ def add_commands(command: Factory) -> None:
 
 @dataclass(frozen=True)
 class _Question:
-    """What is asked, in which words; `default` None where there is none."""
+    """What is asked, in which words; `default` None where there is none. `offered` is a person's default alone."""
 
     name: str
     words: str
     read: Callable[[str], object]
     default: str | None
+    offered: str = ""
 
 
 def _init(arguments: argparse.Namespace) -> int:
@@ -69,6 +70,7 @@ def _questions(home: Path) -> list[_Question]:
             "Where finished books go: a folder, or s3://, gs://, az://BUCKET/PREFIX",
             partial(init.bucket, base=here),
             None,
+            "done" if home == here else str(home / "done"),
         ),
         _Question(
             "folder",
@@ -131,11 +133,12 @@ def _asked(arguments: argparse.Namespace, home: Path) -> dict[str, object]:
 
 
 def _answer(question: _Question, given: str | None) -> object:
-    hint = f" [{question.default}]" if question.default is not None else ""
+    default = question.default or question.offered
+    hint = f" [{default}]" if default else ""
     while True:
         text = input(f"{question.words}{hint}: ").strip() if given is None else given
         try:
-            return question.read(text or question.default or "")
+            return question.read(text or (default if given is None else ""))
         except ValueError as error:
             terminal.complain(str(error))
             given = None

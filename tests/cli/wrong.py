@@ -27,7 +27,11 @@ CASES: dict[str, tuple[Case, ...]] = {
     "status": (Case("status --watch soon", "'soon' is no number of seconds"),),
     "ls": (Case("ls nowhere", _NO_BUCKET), Case("ls --state done", "There is no 'done' for --state. There are: ")),
     "show": (Case("show a/b", _NO_BARCODE), Case("show NOBODY", "Nothing is known of NOBODY: .*\n.*seed --barcode", 1)),
-    "failed": (Case("failed nowhere", _NO_BUCKET), Case("failed --by raeson", "Did you mean `reason`")),
+    "failed": (
+        Case("failed nowhere", _NO_BUCKET),
+        Case("failed --by raeson", "Did you mean `reason`"),
+        Case("failed --state working", "There is no 'working' for --state. There are: failed, deferred, held"),
+    ),
     "shape": (Case("shape nowhere", _NO_BUCKET),),
     "workers": (Case("workers here", "There is one argument too many"),),
     "report": (

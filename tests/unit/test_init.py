@@ -192,6 +192,14 @@ def test_a_person_is_asked(tmp_path: Path) -> None:
     assert typed not in shown + (tmp_path / "config.yaml").read_text()
 
 
+def test_enter_takes_a_folder_beside_the_configuration(tmp_path: Path) -> None:
+    """Finished books have a place in brackets too; a script still has to name one."""
+    code, shown = answered(tmp_path, "PRNC\n", *["\n"] * 7)
+    assert code == 0, shown
+    assert "az://BUCKET/PREFIX [done]: " in shown
+    assert config.load(tmp_path / "config.yaml", environ={}).global_.done_bucket == str(tmp_path / "done")
+
+
 def test_a_person_goes_away(tmp_path: Path) -> None:
     """Who ends it half-way has written nothing; what is given by flags is not asked for."""
     code, shown = answered(tmp_path, "books\n", "\x04", more=("--library", "PRNC"))
