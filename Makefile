@@ -20,7 +20,7 @@ images:  ## builds every image that compose.yaml runs, the demo's too (Docker wi
 demo: setup  ## brings 20 books home from a simulated GRIN, three of them bad on purpose
 	$(BIN)/grin-pipeline demo
 
-test: setup  ## all tests, two groups side by side; those that need a container engine are skipped where there is none
+test: setup  ## all tests, three groups side by side; those that need a container engine are skipped where there is none
 	$(BIN)/python -m tests.groups
 
 lint: setup  ## ruff and mypy --strict

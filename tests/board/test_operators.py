@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import time
@@ -166,12 +167,14 @@ def test_two_operators_at_once(tmp_path: Path) -> None:
         command = [*GRIN_PIPELINE, order[0], "--config", str(line.config), "--json", *order[1:]]
         people.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=line.environ))
     said = [person.communicate(timeout=120)[0] for person in people]
-    assert [person.returncode for person in people] == [0, 0, 0, 0]
     assert violations(line, inodes) == []
-    for order, text in zip(orders, said, strict=True):
+    for order, text, person in zip(orders, said, people, strict=True):
         event = {"hold": "held", "drop": "dropped", "release": "released"}[order[0]]
-        done = [outcome["barcode"] for outcome in map(json.loads, text.splitlines()) if outcome["done"]]
-        assert all(event in line.kinds(barcode) for barcode in done)
+        outcomes = [json.loads(one) for one in text.splitlines()]
+        assert all(event in line.kinds(outcome["barcode"]) for outcome in outcomes if outcome["done"])
+        # A book that three others move may be gone wherever it is looked for; then that is said.
+        missed = [outcome for outcome in outcomes if re.search("moved on|in no bucket now", outcome["reason"])]
+        assert person.returncode == bool(missed)
 
 
 @pytest.mark.slow
