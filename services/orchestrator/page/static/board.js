@@ -76,7 +76,10 @@
   let pressed = false;
   let waiting = {};
   const flush = () => {
-    if (pressed || !getSelection().isCollapsed || !Object.keys(waiting).length) return;
+    if (pressed || !Object.keys(waiting).length) return;
+    const marked = !getSelection().isCollapsed;
+    if (live.className === "on") live.textContent = marked ? "waits while text is marked" : "live";
+    if (marked) return;
     const pieces = waiting;
     waiting = {};
     apply(pieces);
