@@ -18,7 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-GROUPS = (["board"], ["containers", "kubernetes"], [], ["e2e", "simulator"], ["monitoring"], ["stages", "deploy"])
+GROUPS = (
+    ["board"],
+    ["containers", "kubernetes"],
+    ["e2e", "simulator"],
+    ["unit"],
+    ["browser", "cli", "docs"],
+    [],
+    ["stages", "deploy"],
+    ["monitoring"],
+)
 AT_ONCE = 3
 # pytest's code for tests that failed; any other is no test's doing, and not tried again. More than so many failures
 # are no disturbance.
