@@ -198,10 +198,18 @@ class Cleaner:
             # Other hosts may share a temp_dir, and only this one's processes are known here.
             old = time.time() - (0 if parent == _MEMORY else _DAY)
             for path in _folders(parent):
-                found, figures = _HOME.fullmatch(path.name), path.lstat()
-                ours = figures.st_uid == os.geteuid() and figures.st_mtime <= old
-                if found and ours and not Path(f"/proc/{found[1]}").exists():
+                found = _HOME.fullmatch(path.name)
+                if found and _is_ours(path, old) and not Path(f"/proc/{found[1]}").exists():
                     yield _tree("gpg's home", path, "its process is gone", partial(_rmtree, path))
+
+
+def _is_ours(path: Path, old: float) -> bool:
+    """Whether this user made it, no later than `old`; what is gone by now is nobody's."""
+    try:
+        figures = path.lstat()
+    except FileNotFoundError:
+        return False
+    return figures.st_uid == os.geteuid() and figures.st_mtime <= old
 
 
 def removed(one: Leftover) -> bool:
