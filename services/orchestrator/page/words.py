@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from markupsafe import Markup, escape
 
+from common import board
 from services.orchestrator import render
+from services.orchestrator.choosing import DONE
 
 # Longer texts are whole on the book's own page.
 _CARD, _TEXT = 160, 400
+_ENDS = (DONE, board.FAILED)
 _CODE = Markup("<code>{}</code>")
 
 
@@ -40,9 +43,11 @@ def ago(seconds: float | None) -> str:
     return "" if seconds is None else _coarse(seconds)
 
 
-def since(seconds: float) -> str:
-    """How long something is so, or when it will be tried again."""
-    return f"until {_coarse(-seconds)} from now" if seconds < 0 else f"for {_coarse(seconds)}"
+def since(seconds: float, state: str) -> str:
+    """How long a token is in its state, when it came to its end, or when it will be tried again."""
+    if seconds < 0:
+        return f"for {_coarse(-seconds)} more"
+    return f"{_coarse(seconds)} ago" if state in _ENDS else f"for {_coarse(seconds)}"
 
 
 def _coarse(seconds: float) -> str:
