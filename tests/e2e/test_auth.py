@@ -166,7 +166,7 @@ def test_nobody_comes(place: Place) -> None:
         (["login"], "--client-secret"),
         (["login", "--client-secret", "none.json"], "cannot be read"),
         (["login", "--client-secret", "none.json", "--port", "x"], "no port"),
-        ([], "WHAT"),
+        ([], "needs one of login, status, probe"),
     ],
 )
 def test_bad_calls(place: Place, command: list[str], problem: str) -> None:
