@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.boards import Town
 from tests.helpers import GRIN_PIPELINE
+from tests.terminals import sent
 
 LISTS = ("ls", "report")
 
@@ -75,12 +76,4 @@ def on_a_terminal(town: Town, *command: str, **environ: str) -> str:
     if child == 0:
         whole = {**os.environ, "TERM": "xterm", **environ}
         os.execvpe(GRIN_PIPELINE[0], [*GRIN_PIPELINE, command[0], "--config", str(town.config), *command[1:]], whole)
-    said = b""
-    while True:
-        try:
-            said += os.read(fd, 65536)
-        except OSError:
-            break
-    os.close(fd)
-    os.waitpid(child, 0)
-    return said.decode()
+    return sent(child, fd)[1]

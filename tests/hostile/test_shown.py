@@ -22,6 +22,7 @@ from services.orchestrator import progress, terminal
 from services.orchestrator.cli import main
 from services.orchestrator.view import View
 from tests.operators import Bench
+from tests.terminals import sent
 
 # A window's title, a cleared screen, an 8-bit CSI, text turned around, a script, markup, lines, half a character.
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31mred \u202eevil\u2066 <script>alert(1)</script> [red]a[/] one\r\ntwo\x00 "
@@ -88,14 +89,7 @@ def on_a_terminal(bench: Bench, *command: str, **environ: str) -> tuple[int, str
         os.environ.update({"COLUMNS": "80", "LINES": "50", "TERM": "xterm", **environ})
         sys.stdout, sys.stderr = open(1, "w", encoding="utf-8"), open(2, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
         os._exit(_flushed(main([command[0], "--config", str(bench.line.config), *command[1:]])))
-    said = b""
-    while True:
-        try:
-            said += os.read(fd, 65536)
-        except OSError:
-            break
-    os.close(fd)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said.decode()
+    return sent(child, fd)
 
 
 def _flushed(code: int) -> int:
@@ -180,15 +174,9 @@ def test_progress_of_up(hostile: Bench) -> None:
         shown.end(view)
         shown.close()
         os._exit(_flushed(0))
-    said = b""
-    while True:
-        try:
-            said += os.read(fd, 65536)
-        except OSError:
-            break
-    os.close(fd)
-    assert os.waitpid(child, 0)[1] == 0
-    text = clean(said.decode())
+    code, said = sent(child, fd)
+    assert code == 0
+    text = clean(said)
     assert "\\x1b]0;owned\\x07" in text
     assert LONG[:3000] not in text.replace("\n", "")
 

@@ -104,18 +104,14 @@ class Page:
         return self._html("board.html", code, pieces=self.look.pieces(), said=said, form=form)
 
     def _book(self, request: Request) -> Response:
-        barcode = str(request.path_params["barcode"])
-        if not is_barcode(barcode):
-            raise HTTPException(404, "That is no barcode: 1 to 64 letters, digits and - _ . $.")
+        barcode = _barcode(str(request.path_params["barcode"]))
         found = story(self.view, barcode)
         if wants(request, "application/json"):
             return json_reply(found.as_dict(), 200 if found.known else 404)
         return self._html("book.html", 200 if found.known else 404, story=found, said=[], form={})
 
     def _find(self, request: Request) -> Response:
-        barcode = request.query_params.get("barcode", "").strip()
-        if not is_barcode(barcode):
-            raise HTTPException(404, "That is no barcode: 1 to 64 letters, digits and - _ . $.")
+        barcode = _barcode(request.query_params.get("barcode", "").strip())
         return RedirectResponse(f"book/{barcode}", 303, HEADERS)
 
     def _bucket(self, request: Request) -> Response:
@@ -233,6 +229,12 @@ class Page:
         if wants(request, "text/html"):
             return self._html("sorry.html", code, sentence=sentence)
         return PlainTextResponse(f"{sentence}\n", code)
+
+
+def _barcode(text: str) -> str:
+    if not is_barcode(text):
+        raise HTTPException(404, "That is no barcode: 1 to 64 letters, digits and - _ . $.")
+    return text
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -44,7 +44,7 @@ class Story:
         return any(place["state"] in (*command.bulk, *command.named) for place in self.places)
 
     def as_dict(self) -> dict[str, Any]:
-        """The members of `show --json`."""
+        """For a client that asks for JSON: the events oldest first, as far as the page shows them."""
         return {"barcode": self.barcode, "places": self.places, "events": self.events[::-1]}
 
 

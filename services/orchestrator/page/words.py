@@ -21,8 +21,7 @@ def plain(text: object) -> str:
 
 def short(text: object, most: int = _TEXT) -> str:
     """The same, cut to a length that a list can bear."""
-    line = plain(text)
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+    return render.short(str(text), most)
 
 
 def brief(text: object) -> str:
